@@ -1,0 +1,106 @@
+"""Checks of what users pass in: each failure is one sentence with the value, what is allowed and the remedy."""
+
+import difflib
+import math
+import numbers
+
+
+def nearest(word, options):
+    """Say which of `options` the user may have meant, and list them all."""
+    options = sorted(options)
+    close = difflib.get_close_matches(str(word), options, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"{hint}Known: {', '.join(options)}"
+
+
+def choice(what, value, options):
+    """Raise ValueError unless `value` is one of `options`."""
+    if value not in options:
+        raise ValueError(f"unknown {what} {value!r}; {nearest(value, options)}")
+
+
+def number(what, value, low=-math.inf, high=math.inf):
+    """Raise TypeError unless `value` is a real number, ValueError unless it is finite and in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} is {value!r}; give a number{_range(low, high)}")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{what} is {value!r}; give a finite number{_range(low, high)}")
+
+
+def count(what, value, low, high=math.inf):
+    """Raise TypeError unless `value` is an integer, ValueError unless it lies in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{what} is {value!r}; give a whole number{_range(low, high)}")
+    if not low <= value <= high:
+        raise ValueError(f"{what} is {value!r}; give a whole number{_range(low, high)}")
+
+
+def _range(low, high):
+    if low == -math.inf and high == math.inf:
+        return ""
+    return f" >= {low}" if high == math.inf else f" from {low} to {high}" if low > -math.inf else f" <= {high}"
+
+
+def model(params, width):
+    """Raise unless `params` is a list of (W, b) whose layers fit each other and inputs of `width` columns."""
+    if len(params) == 0:
+        raise ValueError("params is empty; give at least one (W, b) pair, for instance from init_mlp(sizes, seed)")
+    for layer, pair in enumerate(params):
+        if len(pair) != 2 or len(pair[0].shape) != 2 or tuple(pair[1].shape) != (pair[0].shape[1],):
+            raise ValueError(f"layer {layer} of params is not a pair W (in, out) and b (out,); see init_mlp(sizes, seed)")
+        if pair[0].shape[0] != width:
+            source = "x has" if layer == 0 else f"layer {layer - 1} gives"
+            raise ValueError(f"{source} {width} columns but W of layer {layer} takes {pair[0].shape[0]}; make them equal")
+        width = pair[0].shape[1]
+
+
+def labels(y, n_outputs):
+    """Raise ValueError unless every label is a class of a model with `n_outputs` outputs (1 means binary)."""
+    n_classes = max(n_outputs, 2)
+    if y.max() >= n_classes:
+        raise ValueError(
+            f"y holds the label {y.max()}, but {n_outputs} output{'s' * (n_outputs > 1)} allow 0..{n_classes - 1}; "
+            "relabel, or widen the last layer"
+        )
+
+
+def environments(envs, at_least, what):
+    """Raise ValueError unless there are `at_least` environments."""
+    if len(envs) < at_least:
+        raise ValueError(f"{what} needs {at_least} or more environments, got {len(envs)}; pass a longer list")
+
+
+def keywords(name, given, allowed):
+    """Raise TypeError for the first keyword of `given` that objective `name` does not take."""
+    for key in given:
+        if key not in allowed:
+            raise TypeError(f"{name} takes no keyword {key!r}; {nearest(key, allowed)}")
+
+
+def pairs(given, n_envs, same_env):
+    """Give `given` as a list of (i, j), or raise ValueError for one that is empty or names an environment that is not there."""
+    given = [tuple(pair) for pair in given]
+    if not given or same_env:
+        raise ValueError(f"pairs is {given} with same_env={same_env}; give one or more pairs, and only without same_env")
+    for pair in given:
+        if len(pair) != 2 or not all(isinstance(e, numbers.Integral) and 0 <= e < n_envs for e in pair):
+            raise ValueError(f"pairs holds {pair}; give (i, j) with i and j from 0 to {n_envs - 1}")
+    return given
+
+
+def gradient_noise(noise, params, n_envs, inner_steps):
+    """Raise ValueError unless noise[i][t][layer] is a pair of arrays shaped as the layer's (W, b), or noise is None."""
+    if noise is None:
+        return
+    want = [tuple(tuple(part.shape) for part in pair) for pair in params]
+    for i in range(n_envs):
+        for t in range(inner_steps):
+            try:
+                got = [tuple(tuple(part.shape) for part in pair) for pair in noise[i][t]]
+            except (IndexError, KeyError, AttributeError, TypeError):
+                got = None
+            if got != want:
+                raise ValueError(
+                    f"gradient_noise[{i}][{t}] has the shapes {got}; give {want}, for each of {n_envs} environments "
+                    f"and {inner_steps} inner steps"
+                )

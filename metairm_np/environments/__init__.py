@@ -1,0 +1,7 @@
+"""Environments and the generators that make them, in NumPy alone."""
+
+from metairm_np.environments.colored_mnist import ColoredDigits, colored_mnist
+from metairm_np.environments.environment import Environment
+from metairm_np.environments.synthetic import synthetic_digits
+
+__all__ = ["ColoredDigits", "Environment", "colored_mnist", "synthetic_digits"]

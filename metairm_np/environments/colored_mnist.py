@@ -1,0 +1,181 @@
+"""Colored MNIST: digits whose colour, and optionally a patch, agrees with a noisy label with an environment's own probability.
+
+Arjovsky et al., "Invariant Risk Minimization", 2019; k classes after Choe et al., 2020; the patch after Bae et al., 2021.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from metairm_np import checks
+from metairm_np.environments.environment import Environment
+from metairm_np.environments.mnist import load_mnist14
+from metairm_np.seeds import DATA, child
+
+N_TRAIN_IMAGES = 50_000  # of MNIST's 60,000 training images; the last 10,000 are the test images
+SPLIT, TEST, TRAIN = 0, 1, 2  # the data streams of a trial
+
+
+def colored_mnist(
+    seed, n_classes=2, train_p=(0.1, 0.2), label_noise=0.25, n_per_env=25_000, validation=0.2, patch_p=None, dtype="float64"
+):
+    """Make one trial of Colored MNIST from the real, shipped images.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.SeedSequence
+        The trial's seed; equal seeds give equal bits.
+    n_classes : {2, 5, 10}, default 2
+        The label is digit // (10 / n_classes), and there are as many colours as classes.
+    train_p : sequence of float in [0, 1], default (0.1, 0.2)
+        One training environment per entry: the probability p_e that the colour is z = y + 1 mod k instead of z = y.
+    label_noise : float in [0, 1] or one per environment, default 0.25
+        Probability eta that the label y is the digit's class + 1 mod k.
+    n_per_env : int, default 25,000
+        Images dealt to each training environment, its validation images included.
+    validation : float in [0, 1), default 0.2
+        Share of each environment's images held out for validation.
+    patch_p : float in [0, 1] or one per environment, optional
+        With it (two classes only), each image gets a patch: z' = y flipped with this probability, a 3x3 square top left
+        for z' = 0, 2x2 bottom right for z' = 1, in the image's colour channel.
+    dtype : {"float64", "float32"}, default "float64"
+
+    Returns
+    -------
+    ColoredDigits
+        With `.train`, `.validation`, `.test(p_e)` and `.greyscale()`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a value outside what is listed here, or more images than the 50,000 there are.
+    """
+    mnist = load_mnist14()
+    images, digits = mnist["train_images"], mnist["train_labels"]
+    return ColoredDigits(
+        (images[:N_TRAIN_IMAGES], digits[:N_TRAIN_IMAGES]), (images[N_TRAIN_IMAGES:], digits[N_TRAIN_IMAGES:]), seed,
+        n_classes=n_classes, train_p=train_p, label_noise=label_noise, n_per_env=n_per_env, validation=validation,
+        patch_p=patch_p, dtype=dtype,
+    )  # fmt: skip
+
+
+class ColoredDigits:
+    """One trial: environments of coloured digits as a pure function of the images, the settings and the seed.
+
+    `pool` and `test_pool` are pairs (images (n, 14, 14) uint8, digits (n,)); the other parameters are those of
+    `colored_mnist`. Attributes: `train` and `validation`, lists of Environment with x (n, k*196); `n_classes`.
+    """
+
+    def __init__(
+        self, pool, test_pool, seed, *, n_classes=2, train_p=(0.1, 0.2), label_noise=0.25, n_per_env, validation=0.2,
+        patch_p=None, dtype="float64", colour=True,
+    ):  # fmt: skip
+        if n_classes not in (2, 5, 10):
+            raise ValueError(f"n_classes is {n_classes!r}; give 2, 5 or 10")
+        if patch_p is not None and n_classes != 2:
+            raise ValueError(f"patch_p is {patch_p!r} with {n_classes} classes; the patch is defined for 2 classes only")
+        if dtype not in ("float64", "float32", np.float64, np.float32):
+            raise ValueError(f"dtype is {dtype!r}; give float32 or float64")
+        self.train_p = _one_per_env("train_p", train_p, len(np.atleast_1d(train_p)))
+        n_envs = len(self.train_p)
+        checks.count("n_per_env", n_per_env, 1)
+        checks.number("validation", validation, 0, 1 - 1 / n_per_env)
+        if n_envs * n_per_env > len(pool[1]):
+            raise ValueError(
+                f"n_per_env is {n_per_env} for {n_envs} environments, but there are {len(pool[1])} images to deal; "
+                f"give {len(pool[1]) // n_envs} or fewer"
+            )
+        self.label_noise = _one_per_env("label_noise", label_noise, n_envs)
+        self.patch_p = [None] * n_envs if patch_p is None else _one_per_env("patch_p", patch_p, n_envs)
+        self.n_classes, self.dtype, self.colour = n_classes, np.dtype(dtype), colour
+        self._images = [pool, test_pool]
+        self._seed = child(seed, DATA)
+        self._n_per_env, self._n_validation = n_per_env, round(validation * n_per_env)
+
+    @cached_property
+    def train(self):
+        """The training environments."""
+        return [self._training_environment(e, "train") for e in range(len(self.train_p))]
+
+    @cached_property
+    def validation(self):
+        """The held-out parts of the training environments; an empty list if their share is 0."""
+        if self._n_validation == 0:
+            return []
+        return [self._training_environment(e, "validation") for e in range(len(self.train_p))]
+
+    def test(self, p_e, patch_p=None, label_noise=None):
+        """Give the test environment at `p_e`: the same images, labels and uniform draws for every `p_e`.
+
+        Parameters
+        ----------
+        p_e : float in [0, 1]
+        patch_p : float in [0, 1], default `p_e`
+            Only for trials with patches.
+        label_noise : float in [0, 1], default the mean over the training environments
+        """
+        checks.number("p_e", p_e, 0, 1)
+        if patch_p is not None and self.patch_p[0] is None:
+            raise ValueError(f"patch_p is {patch_p!r}, but the trial has no patches; make it with patch_p=...")
+        if self.patch_p[0] is not None:
+            patch_p = p_e if patch_p is None else patch_p
+            checks.number("patch_p", patch_p, 0, 1)
+        label_noise = sum(self.label_noise) / len(self.label_noise) if label_noise is None else label_noise
+        checks.number("label_noise", label_noise, 0, 1)
+        images, digits = self._images[1]
+        draws = np.random.default_rng(child(self._seed, TEST)).random((3, len(digits)))
+        return self._environment(images, digits, draws, f"test p_e={p_e:g}", p_e, label_noise, patch_p)
+
+    def greyscale(self):
+        """Give the same trial without colour: same images, labels and split, x (n, 196)."""
+        twin = object.__new__(ColoredDigits)
+        kept = {key: value for key, value in vars(self).items() if key not in ("train", "validation")}
+        vars(twin).update(kept, colour=False)
+        return twin
+
+    @cached_property
+    def _order(self):
+        return np.random.default_rng(child(self._seed, SPLIT)).permutation(len(self._images[0][1]))
+
+    def _training_environment(self, e, part):
+        dealt = slice(e * self._n_per_env, (e + 1) * self._n_per_env)
+        draws = np.random.default_rng(child(self._seed, TRAIN, e)).random((3, self._n_per_env))
+        keep = slice(self._n_validation) if part == "validation" else slice(self._n_validation, None)
+        images, digits = (array[self._order[dealt][keep]] for array in self._images[0])
+        name = f"{part} p_e={self.train_p[e]:g}"
+        return self._environment(images, digits, draws[:, keep], name, self.train_p[e], self.label_noise[e], self.patch_p[e])
+
+    def _environment(self, images, digits, draws, name, p_e, label_noise, patch_p):
+        k = self.n_classes
+        y = (digits.astype(np.int64) // (10 // k) + (draws[0] < label_noise)) % k
+        z = (y + (draws[1] < p_e)) % k
+        if patch_p is not None:
+            images = with_patch(images, (y + (draws[2] < patch_p)) % 2)
+        grey = (np.arange(256) / 255).astype(self.dtype)[images.reshape(len(y), -1)]  # (n, 196)
+        x = paint(grey, z, k) if self.colour else grey
+        return Environment(x, y, name=name, p_e=p_e, patch_p=patch_p, label_noise=label_noise)
+
+
+def paint(grey, z, n_colours):
+    """Put each image (n, 196) into its channel `z` (n,) of `n_colours`, the others 0: (n, n_colours*196)."""
+    x = np.zeros((len(grey), n_colours, grey.shape[1]), grey.dtype)
+    x[np.arange(len(grey)), z] = grey
+    return x.reshape(len(grey), -1)
+
+
+def with_patch(images, z):
+    """Give the images (n, 14, 14) with a white patch: 3x3 top left where z = 0, 2x2 bottom right where z = 1."""
+    images = images.copy()
+    images[z == 0, :3, :3] = 255
+    images[z == 1, -2:, -2:] = 255
+    return images
+
+
+def _one_per_env(what, value, n_envs):
+    values = [float(v) if isinstance(v, np.generic) else v for v in np.ravel(np.asarray(value, dtype=object))]
+    values = values * n_envs if len(values) == 1 else values
+    if len(values) != n_envs or not values:
+        raise ValueError(f"{what} has {len(values)} values for {n_envs} environments; give one number or one per environment")
+    for v in values:
+        checks.number(what, v, 0, 1)
+    return values

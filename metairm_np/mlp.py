@@ -1,0 +1,80 @@
+"""The model: a multilayer perceptron with ReLU units, its parameters a plain list of (W, b)."""
+
+import autograd.numpy as np
+from numpy.random import default_rng
+
+from metairm_np import checks
+from metairm_np.seeds import seed_sequence
+
+
+def init_mlp(sizes, seed, dtype="float64"):
+    """Draw the parameters of a perceptron.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        (d, hidden..., out), at least two numbers; out = 1 for two classes (one logit), C for C classes.
+    seed : int or numpy.random.SeedSequence
+    dtype : {"float64", "float32"}, default "float64"
+        Drawn in float64 and rounded, so both types start from the same point.
+
+    Returns
+    -------
+    list of (W, b)
+        W : (in, out), uniform in +-sqrt(6 / (in + out)); b : (out,), zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `sizes` holds fewer than two widths, or one that is not a whole number >= 1.
+
+    References
+    ----------
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as (392, 256, 1)")
+    for width in sizes:
+        checks.count("a width in sizes", width, 1)
+    rng = default_rng(seed_sequence(seed))
+    params = []
+    for n_in, n_out in zip(sizes[:-1], sizes[1:]):
+        bound = (6.0 / (n_in + n_out)) ** 0.5
+        params.append((rng.uniform(-bound, bound, (n_in, n_out)).astype(dtype), np.zeros(n_out, dtype)))
+    return params
+
+
+def logits(params, x):
+    """Give the outputs f_theta(x).
+
+    Parameters
+    ----------
+    params : list of (W, b)
+        W : (in, out), b : (out,).
+    x : (n, d) array
+
+    Returns
+    -------
+    (n, out) array
+
+    Raises
+    ------
+    ValueError
+        If the widths of `x` and the layers do not fit.
+    """
+    checks.model(params, x.shape[1])
+    h = x
+    for W, b in params[:-1]:
+        h = relu(np.dot(h, W) + b)  # (n, hidden)
+    W, b = params[-1]
+    return np.dot(h, W) + b  # (n, out)
+
+
+def relu(a):
+    """Give max(0, a) with derivative 0 at a = 0, as PyTorch and JAX have it (autograd's maximum has 1/2 there)."""
+    return a * (a > 0)
+
+
+def squared_norm(params):
+    """Give ||theta||^2, the sum of the squares of all weights and biases."""
+    return sum(np.sum(W * W) + np.sum(b * b) for W, b in params)

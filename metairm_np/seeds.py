@@ -1,0 +1,24 @@
+"""Random streams: every trial owns one `SeedSequence`, and its parts are addressed by key.
+
+`SeedSequence.spawn` counts its calls, so the same object used twice gives two different answers. Addressing
+children by key instead (the numbers `spawn` would give a fresh object) makes each stream a pure function of the seed.
+"""
+
+import numpy as np
+
+DATA, INIT, NOISE = 0, 1, 2  # the streams of a trial: its data, the first parameters, DropGrad and sampling
+
+
+def seed_sequence(seed):
+    """Give `seed` (an int >= 0 or a `numpy.random.SeedSequence`) as a `SeedSequence`."""
+    if isinstance(seed, np.random.SeedSequence):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; give an integer >= 0 or a numpy.random.SeedSequence")
+    return np.random.SeedSequence(int(seed))
+
+
+def child(seed, *keys):
+    """Give the child of `seed` at `keys`, the same at every call."""
+    parent = seed_sequence(seed)
+    return np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, *keys))
