@@ -6,11 +6,11 @@ import numbers
 
 
 def nearest(word, options):
-    """Say which of `options` the user may have meant, and list them all."""
+    """Say which of `options` the user may have meant, and list them all unless they are very many."""
     options = sorted(options)
     close = difflib.get_close_matches(str(word), options, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return f"{hint}Known: {', '.join(options)}"
+    return f"{hint}Known: {', '.join(options)}" if len(options) <= 40 or not hint else hint.strip()
 
 
 def choice(what, value, options):
@@ -33,6 +33,12 @@ def count(what, value, low, high=math.inf):
         raise TypeError(f"{what} is {value!r}; give a whole number{_range(low, high)}")
     if not low <= value <= high:
         raise ValueError(f"{what} is {value!r}; give a whole number{_range(low, high)}")
+
+
+def switch(what, value):
+    """Raise TypeError unless `value` is a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} is {value!r}; give True or False")
 
 
 def _range(low, high):

@@ -7,7 +7,7 @@ from metairm_np import checks
 from metairm_np.seeds import seed_sequence
 
 
-def init_mlp(sizes, seed, dtype="float64"):
+def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
     """Draw the parameters of a perceptron.
 
     Parameters
@@ -17,30 +17,33 @@ def init_mlp(sizes, seed, dtype="float64"):
     seed : int or numpy.random.SeedSequence
     dtype : {"float64", "float32"}, default "float64"
         Drawn in float64 and rounded, so both types start from the same point.
+    scheme : {"glorot", "fan_in"}, default "glorot"
+        "glorot": W uniform in +-sqrt(6 / (in + out)), b = 0 (Glorot and Bengio, AISTATS 2010), as the published IRM codes.
+        "fan_in": W and b uniform in +-1 / sqrt(in), the default of torch.nn.Linear.
 
     Returns
     -------
     list of (W, b)
-        W : (in, out), uniform in +-sqrt(6 / (in + out)); b : (out,), zero.
+        W : (in, out), b : (out,).
 
     Raises
     ------
     ValueError, TypeError
-        If `sizes` holds fewer than two widths, or one that is not a whole number >= 1.
-
-    References
-    ----------
-    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+        If `sizes` holds fewer than two widths, or one that is not a whole number >= 1, or the scheme is unknown.
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as (392, 256, 1)")
     for width in sizes:
         checks.count("a width in sizes", width, 1)
+    checks.choice("scheme", scheme, ("glorot", "fan_in"))
     rng = default_rng(seed_sequence(seed))
     params = []
     for n_in, n_out in zip(sizes[:-1], sizes[1:]):
-        bound = (6.0 / (n_in + n_out)) ** 0.5
-        params.append((rng.uniform(-bound, bound, (n_in, n_out)).astype(dtype), np.zeros(n_out, dtype)))
+        if scheme == "glorot":
+            W, b = rng.uniform(-1, 1, (n_in, n_out)) * (6 / (n_in + n_out)) ** 0.5, np.zeros(n_out)
+        else:
+            W, b = rng.uniform(-1, 1, (n_in, n_out)) / n_in**0.5, rng.uniform(-1, 1, n_out) / n_in**0.5
+        params.append((W.astype(dtype), b.astype(dtype)))
     return params
 
 

@@ -113,6 +113,7 @@ def descend(objective, params, inner_lr, inner_steps=1, *, noise=None, first_ord
     """
     checks.number("inner_lr", inner_lr, low=0)
     checks.count("inner_steps", inner_steps, 1)
+    checks.switch("first_order", first_order)
     for t in range(inner_steps):
         gradient = autograd.grad(objective)(params)
         if first_order:
@@ -159,6 +160,7 @@ def meta_losses(
         Which R_j(theta'_i) are evaluated, as Algorithm 1 samples e_j; default `all_pairs`.
     """
     checks.environments(envs, 2, "meta_irm")
+    checks.switch("same_env", same_env)
     pairs = all_pairs(len(envs), same_env) if pairs is None else checks.pairs(pairs, len(envs), same_env)
     checks.gradient_noise(gradient_noise, params, len(envs), inner_steps)
     adapted = {}
@@ -188,6 +190,12 @@ def objective_keywords(name):
     return [key for key in keywords if key not in ("params", "envs", "options")]
 
 
+def with_inner_l2(hyper, l2):
+    """Give `hyper` with the switch `inner_l2=True` or False replaced by the weight `l2` or 0."""
+    switch = hyper.get("inner_l2")
+    return {**hyper, "inner_l2": l2 * switch} if isinstance(switch, bool) else hyper
+
+
 def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     """Give an objective and its exact gradient, by autograd.
 
@@ -214,8 +222,7 @@ def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     """
     checks.keywords(name, hyper, objective_keywords(name))
     checks.number("l2", l2, low=0)
-    if isinstance(hyper.get("inner_l2"), bool):
-        hyper["inner_l2"] = l2 if hyper["inner_l2"] else 0.0
+    hyper = with_inner_l2(hyper, l2)
     params = [(W, b) for W, b in params]
 
     def objective(theta):

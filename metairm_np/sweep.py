@@ -1,0 +1,120 @@
+"""Running trials: one (algorithm, seed) after another, each stored as soon as it is finished."""
+
+import os
+import platform
+import time
+from importlib.metadata import version
+
+import numpy as np
+import scipy
+
+from metairm_np import spec, storage
+from metairm_np.seeds import child
+from metairm_np.training import train
+from metairm_np.version import __version__
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE")
+
+
+def trial_path(folder, algorithm, trial):
+    """Give the path of a trial's JSON."""
+    return folder / "trials" / f"{algorithm}-{trial:03d}.json"
+
+
+def finished(folder, algorithm, trial):
+    """Give the stored record of a trial, or None if it is missing or damaged."""
+    record = storage.read_json(trial_path(folder, algorithm, trial))
+    return record if isinstance(record, dict) and {"algorithm", "trial", "status", "test_accuracy"} <= record.keys() else None
+
+
+def run_trial(experiment, algorithm, data, seed, trial, on_step=None):
+    """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
+
+    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms.
+    """
+    settings = experiment.algorithms[algorithm].settings
+    data = data.greyscale() if settings.greyscale else data
+    test = [data.test(p_e) for p_e in experiment.test_p]
+    watched = [env for env in test if env.p_e in experiment.table_p]
+    began = time.perf_counter()
+    result = train(
+        settings, data.train, data.validation, child(seed, trial), n_classes=data.n_classes, test=watched, on_step=on_step
+    )
+    seconds = time.perf_counter() - began
+    return {
+        "algorithm": algorithm,
+        "trial": trial,
+        "seed": seed,
+        "status": result.status,
+        "message": result.message,
+        "step": result.step,
+        "last_step": result.last_step,
+        "seconds": round(seconds, 3),
+        "watched_p_e": experiment.table_p,
+        "train_accuracy": [spec.accuracy(result.params, env) for env in data.train],
+        "test_accuracy": {f"{env.p_e:g}": spec.accuracy(result.params, env) for env in test},
+        "history": result.history,
+    }
+
+
+def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_record=None):
+    """Run trials 0..`trials`-1 of each algorithm that `folder` does not hold yet, and store each as it ends.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    algorithms : list of str
+    trials, seed : int
+    dtype : {"float32", "float64"}
+    folder : path
+    on_trial : callable(algorithm, trial), optional
+        Called before a trial; gives the `on_step` of its training.
+    on_record : callable(record, new), optional
+        Called with each record, whether it is new or was there before.
+
+    Returns
+    -------
+    list of dict
+        The records, trial by trial.
+    """
+    records = []
+    for trial in range(trials):
+        data = None
+        for algorithm in algorithms:
+            record = finished(folder, algorithm, trial)
+            new = record is None
+            if new:
+                data = data or experiment.data(child(seed, trial), dtype)
+                on_step = on_trial(algorithm, trial) if on_trial else None
+                record = run_trial(experiment, algorithm, data, seed, trial, on_step)
+                storage.write_json(trial_path(folder, algorithm, trial), record)
+            records.append(record)
+            if on_record:
+                on_record(record, new)
+    return records
+
+
+def machine():
+    """Give what the results may depend on besides the config: versions, BLAS, processor and threads."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "metairm_np": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "autograd": version("autograd"),
+        "scipy": scipy.__version__,
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+    }
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
