@@ -38,7 +38,7 @@ def load_mnist14(path=None):
     """
     path = resource("data") / "mnist14.npz" if path is None else path
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in SHA256}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing; install metairm-np again or run data/build_mnist14.py") from None
