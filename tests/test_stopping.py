@@ -1,0 +1,50 @@
+"""The early-stopping rule on sequences whose answer is known."""
+
+import pytest
+
+from metairm_np.stopping import EarlyStopping, StoppingRule
+
+
+def stop(rule, sigmas):
+    """Give (step at which it stops or None, step kept or None); the parameters of step t are t."""
+    stopping = EarlyStopping(rule)
+    for t, sigma in enumerate(sigmas):
+        if stopping.update(t, sigma, t):
+            return t, stopping.best
+    return None, stopping.best
+
+
+RULE = StoppingRule(threshold=1.0, arm=4.0, warmup=2, patience=0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sigmas", "expected"),
+    [
+        (RULE, [0, 0, 0, 0, 0], (None, None)),  # small from the start: never armed
+        (RULE, [9, 9, 0.5, 0.5], (None, None)),  # large only before the warm-up's end
+        (RULE, [0, 0, 3.9, 0.5], (None, None)),  # large, not large enough
+        (RULE, [0, 0, 4.0, 0.5], (3, 3)),  # armed at exactly `arm`
+        (RULE, [0, 0, 5, 3, 1.0, 0.5], (4, 4)),  # stops at exactly `threshold`
+        (RULE, [0, 0, 5, 3, 1.1, 2], (None, None)),  # never small enough
+        (StoppingRule(1, 4, 0, 2), [5, 0.9, 0.5, 0.7, 3, 0.1], (4, 2)),  # patience counts from the best candidate
+        (StoppingRule(1, 4, 0, 2), [5, 0.9, 2, 0.8, 2, 0.7, 2, 2], (7, 5)),  # each better candidate restarts it
+        (StoppingRule(1, 4, 0, 9), [5, 0.9, 0.5, 0.7], (None, 2)),  # the steps run out first: the best is still known
+        (RULE, [0, 0, float("nan"), 0.5], (None, None)),
+    ],
+)
+def test_rule(rule, sigmas, expected):
+    assert stop(rule, sigmas) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": -1, "arm": 1}, "threshold is -1"),
+        ({"threshold": 2, "arm": 1}, "arm is 1; give a finite number >= 2"),
+        ({"threshold": 1, "arm": 1, "warmup": -1}, "warmup is -1"),
+        ({"threshold": 1, "arm": 1, "patience": -1}, "patience is -1"),
+    ],
+)
+def test_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        StoppingRule(**options)
