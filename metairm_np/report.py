@@ -57,7 +57,8 @@ def markdown(head, rows):
     widths = [max(len(row[c]) for row in [head, *rows]) for c in range(len(head))]
 
     def line(cells):
-        return "| " + " | ".join(cell.ljust(w) if c == 0 else cell.rjust(w) for c, (cell, w) in enumerate(zip(cells, widths))) + " |"
+        padded = [cell.rjust(w) if c else cell.ljust(w) for c, (cell, w) in enumerate(zip(cells, widths))]
+        return f"| {' | '.join(padded)} |"
 
     rule = "|" + "|".join("-" * (w + 1) + ("-" if c == 0 else ":") for c, w in enumerate(widths)) + "|"
     return "\n".join([line(head), rule, *map(line, rows)])
@@ -70,7 +71,7 @@ def caption(experiment, records, dtype):
     spread = "mean ± population standard deviation over the trials" if most > 1 else "one trial each, so no spread"
     return (
         f"{smoke}{experiment.title}, {experiment.reproduces}: test accuracy in per cent, {spread}, {dtype}; "
-        "\"paper\" is Bae, Choi and Lee (2021), 10 trials."
+        '"paper" is Bae, Choi and Lee (2021), 10 trials.'
     )
 
 

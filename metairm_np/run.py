@@ -36,10 +36,22 @@ Exit status: 0 all trials finished, 1 some diverged, 2 wrong input, 130 interrup
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence, without the usage before them."""
+
+    def error(self, message):
+        """Print `message` and exit with status 2."""
+        self.exit(2, f"error: {message}; --help explains\n")
+
+
 def parser():
     """Give the argument parser."""
-    p = argparse.ArgumentParser(
-        prog="python -m metairm_np.run", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    p = Parser(
+        prog="python -m metairm_np.run",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     p.add_argument("experiment", help="the name of an experiment, the path of a TOML file like those, or: list")
     p.add_argument("--algorithms", metavar="A,B", help="only these algorithms (default: all of the experiment's)")
@@ -114,9 +126,9 @@ def execute(args, experiment, algorithms, folder, command):
     def on_record(record, new):
         progress.close()
         records.append(record)
-        figures_line = ", ".join(f"{100 * record['test_accuracy'][f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in experiment.table_p)
-        again = "" if new else "reused: "
-        print(f"{again}{report.trial_lines([record])[0]}; test accuracy {figures_line}", flush=True)
+        test = record["test_accuracy"]
+        found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in experiment.table_p)
+        print(f"{'' if new else 'reused: '}{report.trial_lines([record])[0]}; test accuracy {found}", flush=True)
 
     try:
         sweep.run(experiment, algorithms, args.trials, args.seed, args.dtype, folder, on_trial, on_record)

@@ -7,17 +7,20 @@ are alike, so s_0 is below any threshold that is of use; the rule therefore wait
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from metairm_np import checks
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When to stop, in terms of s_t, the population standard deviation of the validation risks after t updates.
+    """When to stop, in terms of s_t, the population standard deviation of the smoothed validation risks after t updates.
 
     1. Nothing happens before step `warmup`.
     2. From then on the rule is armed by the first s_t >= `arm`.
-    3. Once armed, the first s_t <= `threshold` makes step t a candidate, and every later smaller s_t a better one.
-    4. Training stops `patience` steps after the best candidate, whose parameters are kept.
+    3. Once armed, the parameters with the smallest s_t so far are remembered.
+    4. Training stops once that smallest s_t is at most `threshold` and `patience` steps old. Then, and if the steps run out
+       before, the remembered parameters are the result.
 
     Parameters
     ----------
@@ -25,34 +28,41 @@ class StoppingRule:
     arm : float >= `threshold`
     warmup : int >= 0, default 60
     patience : int >= 0, default 0
-        0 stops at the first candidate.
+        0 stops at the first s_t <= `threshold`.
+    smoothing : int >= 1, default 1
+        Each risk is averaged over about so many steps before s_t is taken: m <- m + (risk - m) / min(t + 1, smoothing). DropGrad
+        makes single steps jump; 1 means no smoothing.
     """
 
     threshold: float
     arm: float
     warmup: int = 60
     patience: int = 0
+    smoothing: int = 1
 
     def __post_init__(self):
         checks.number("threshold", self.threshold, low=0)
         checks.number("arm", self.arm, low=self.threshold)
         checks.count("warmup", self.warmup, 0)
         checks.count("patience", self.patience, 0)
+        checks.count("smoothing", self.smoothing, 1)
 
 
 class EarlyStopping:
-    """The state of a `StoppingRule` along one training run. Before a candidate, `best` is None."""
+    """The state of a `StoppingRule` along one training run; until armed, `best` is None."""
 
     def __init__(self, rule):
         self.rule = rule
-        self.armed = False
+        self.armed, self.risks = False, 0.0
         self.best, self.best_step, self.best_sigma = None, None, math.inf
 
-    def update(self, step, sigma, params):
-        """Take in s_t = `sigma` and the parameters of `step`; tell whether to stop."""
+    def update(self, step, risks, params):
+        """Take in the validation risks and the parameters of `step`, every step from 0 on; tell whether to stop."""
+        self.risks = self.risks + (np.asarray(risks) - self.risks) / min(step + 1, self.rule.smoothing)
+        sigma = np.std(self.risks)
         if step < self.rule.warmup:
             return False
         self.armed = self.armed or sigma >= self.rule.arm
-        if self.armed and sigma <= self.rule.threshold and sigma < self.best_sigma:
+        if self.armed and sigma < self.best_sigma:
             self.best, self.best_step, self.best_sigma = params, step, sigma
-        return self.best is not None and step >= self.best_step + self.rule.patience
+        return self.best_sigma <= self.rule.threshold and step >= self.best_step + self.rule.patience

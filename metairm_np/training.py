@@ -157,7 +157,7 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
     for step in range(settings.steps + 1):
         row = {"step": step, **validation_risks(params, validation)}
         history.append(row)
-        if stopping and stopping.update(step, row["validation_sigma"], params):
+        if stopping and stopping.update(step, row["validation_risk"], params):
             status = "stopped early"
         last = status != "completed" or step == settings.steps
         if last or step % log_every == 0:
@@ -166,15 +166,16 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
             hyper, weight = hyper_at(settings, step, len(envs))
             hyper.update(random_hyper(settings, rng, params, len(envs)))
             value, gradient = engine.value_and_grad(settings.objective, params, envs, l2=settings.l2, **hyper)
-            scale = 1 / weight if settings.rescale and weight > 1 else 1.0
-            row.update(objective=scale * value, weight=weight)
+            if settings.rescale and weight > 1:
+                value, gradient = value / weight, zip_map(lambda g, w=weight: g / w, gradient)
+            row.update(objective=value, weight=weight)
             last = not (isfinite(value) and all(np.isfinite(part).all() for pair in gradient for part in pair))
             status = "diverged" if last else status
         if on_step:
             on_step(row)
         if last:
             break
-        params = optimizer.step(params, zip_map(lambda g: scale * g, gradient))
+        params = optimizer.step(params, gradient)
     kept = step
     if stopping and stopping.best is not None and status != "diverged":
         kept, params = stopping.best_step, stopping.best
@@ -187,7 +188,7 @@ def _message(status, step, kept, settings):
     if status == "stopped early":
         return f"stopped early at step {step}, keeping step {kept}, where the validation risks agreed best"
     if settings.early_stopping:
-        return f"completed {step} steps without meeting the stopping rule, keeping step {kept}"
+        return f"completed {step} steps without meeting the stopping threshold, keeping step {kept}"
     return f"completed {step} steps"
 
 

@@ -29,7 +29,10 @@ def noise_for(params, n_envs, inner_steps, seed):
     """Give DropGrad multipliers for `params`."""
     rng = np.random.default_rng(seed)
     return [
-        [[tuple(rng.normal(1, 0.5, part.shape).astype(part.dtype) for part in pair) for pair in params] for _ in range(inner_steps)]
+        [
+            [tuple(rng.normal(1, 0.5, part.shape).astype(part.dtype) for part in pair) for pair in params]
+            for _ in range(inner_steps)
+        ]
         for _ in range(n_envs)
     ]
 

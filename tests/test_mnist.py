@@ -20,7 +20,7 @@ BUILD = Path(__file__).parents[1] / "data" / "build_mnist14.py"
 
 @pytest.fixture(scope="module")
 def build():
-    """The build script as a module."""
+    """Import the build script."""
     spec = importlib.util.spec_from_file_location("build_mnist14", BUILD)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -29,7 +29,7 @@ def build():
 
 @pytest.fixture(scope="module")
 def originals():
-    """The folder of the four original files."""
+    """Give the folder of the four original files."""
     folder = Path(os.environ.get("METAIRM_DATA", ".")) / "mnist"
     if not folder.is_dir():
         pytest.skip(f"needs the original MNIST files in {folder}: set METAIRM_DATA to the folder that has mnist/")

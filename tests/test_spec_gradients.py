@@ -36,7 +36,12 @@ def test_gradient_is_the_slope(seed, shape, n_envs, name):
 @given(seeds, shapes, st.integers(1, 3), st.booleans(), st.booleans(), st.sampled_from(["all", "sampled", "same"]))
 def test_meta_gradient_is_the_slope_with_every_option(seed, shape, inner_steps, noisy, inner_l2, pairs):
     params, envs = problem(seed, *shape, n_envs=3)
-    hyper = {**HYPER["meta_irm"], "inner_steps": inner_steps, "same_env": pairs == "same", "inner_l2": 0.02 if inner_l2 else 0.0}
+    hyper = {
+        **HYPER["meta_irm"],
+        "inner_steps": inner_steps,
+        "same_env": pairs == "same",
+        "inner_l2": 0.02 if inner_l2 else 0.0,
+    }
     if noisy:
         hyper["gradient_noise"] = noise_for(params, 3, inner_steps, seed)
     if pairs == "sampled":

@@ -1,0 +1,201 @@
+"""The command line, as a subprocess on the real data."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from metairm_np import sweep
+
+SMALL = ["--set", "n_per_env=300", "--set", "steps=4", "--set", "p_e=[0.9]"]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "metairm_np.run", *map(str, arguments)]
+
+
+def run(*arguments, cwd):
+    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Give the finished process of a --quick run, its folder, and the seconds it took."""
+    cwd = tmp_path_factory.mktemp("quick")
+    began = time.monotonic()
+    process = run("cmnist", "--quick", cwd=cwd)
+    return process, cwd / process.stdout.strip().splitlines()[-1], time.monotonic() - began
+
+
+def test_quick_run_on_real_data(quick):
+    process, folder, _ = quick
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""  # no bars where there is no terminal
+    assert "\x1b" not in process.stdout
+    assert "SMOKE RUN" in process.stdout
+    for label in ("ERM", "ERM (greyscale)", "IRMv1", "MM-REx", "V-REx", "meta-IRM", "random guess", "optimal invariant model"):
+        assert f"| {label} " in process.stdout
+    assert "70.4 ± 0.9" in process.stdout  # the paper's figure beside ours
+    assert folder.parent.name == "runs"
+    assert folder.name.startswith("cmnist-quick-")
+
+
+def test_files_of_a_run(quick):
+    _, folder, _ = quick
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "machine.json", "trials", "results.csv", "report.md", "accuracy.png", "accuracy.svg"}
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)
+    machine = json.loads((folder / "machine.json").read_text())
+    assert {"numpy", "autograd", "blas", "cores", "thread_variables"} <= machine.keys()
+    trials = [json.loads(path.read_text()) for path in sorted((folder / "trials").iterdir())]
+    assert [trial["algorithm"] for trial in trials] == ["erm", "erm_grey", "irmv1", "meta_irm", "mm_rex", "v_rex"]
+    with open(folder / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 9
+    for row in rows:
+        record = next(trial for trial in trials if trial["algorithm"] == row["algorithm"])
+        assert float(row["test_accuracy"]) == record["test_accuracy"][row["p_e"]]
+    report = (folder / "report.md").read_text()
+    assert "SMOKE RUN" in report
+    assert "python -m metairm_np.run cmnist --quick" in report
+    assert (folder / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "accuracy.svg").read_text()
+
+
+def test_history_is_in_the_trials_file(quick):
+    record = json.loads((quick[1] / "trials" / "meta_irm-000.json").read_text())
+    assert len(record["history"]) == record["last_step"] + 1
+    assert {"meta_loss", "sigma", "risk", "accuracy", "test_accuracy", "validation_risk"} <= record["history"][0].keys()
+
+
+def test_the_same_command_again_reuses_and_more_adds(tmp_path):
+    first = run("cmnist", *SMALL, "--algorithms", "erm,v_rex", cwd=tmp_path)
+    folder = tmp_path / first.stdout.strip().splitlines()[-1]
+    stored = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
+    second = run("cmnist", *SMALL, "--algorithms", "erm,meta_irm", "--trials", "2", cwd=tmp_path)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert second.stdout.count("reused: ") == 1
+    assert second.stdout.strip().splitlines()[-1] == first.stdout.strip().splitlines()[-1]
+    now = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
+    assert stored.items() <= now.items()
+    assert now.keys() == {"erm-000.json", "v_rex-000.json", "erm-001.json", "meta_irm-000.json", "meta_irm-001.json"}
+    assert "±" in second.stdout.split("| ERM ")[1].split("|")[2]  # two trials have a spread
+
+
+def test_a_damaged_trial_is_run_again_to_the_same_result(tmp_path):
+    arguments = ["cmnist", *SMALL, "--algorithms", "meta_irm"]
+    folder = tmp_path / run(*arguments, cwd=tmp_path).stdout.strip().splitlines()[-1]
+    path = folder / "trials" / "meta_irm-000.json"
+    record = json.loads(path.read_text())
+    path.write_text(path.read_text()[:100])
+    again = run(*arguments, cwd=tmp_path)
+    assert "reused" not in again.stdout
+    repeated = json.loads(path.read_text())
+    del record["seconds"], repeated["seconds"]
+    assert record == repeated
+
+
+def test_trials_do_not_depend_on_how_many_there_are(tmp_path):
+    one = run("cmnist", *SMALL, "--algorithms", "v_rex", "--trials", "2", "--out", "a", cwd=tmp_path)
+    two = run("cmnist", *SMALL, "--algorithms", "erm,v_rex", "--trials", "3", "--out", "b", cwd=tmp_path)
+    records = []
+    for process in (one, two):
+        path = tmp_path / process.stdout.strip().splitlines()[-1] / "trials" / "v_rex-001.json"
+        records.append(json.loads(path.read_text()))
+        del records[-1]["seconds"]
+    assert records[0] == records[1]
+
+
+def test_a_diverged_trial_does_not_stop_the_others(tmp_path):
+    process = run(
+        "cmnist", *SMALL, "--algorithms", "meta_irm,erm", "--set", "meta_irm.lr=1e30", "--set", "meta_irm.optimizer=sgd",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert process.returncode == 1
+    assert "meta_irm, trial 0: diverged: the objective or its gradient is not finite at step" in process.stdout
+    assert "diverged: meta_irm trial 0; their histories are in runs/" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert "erm, trial 0: completed 4 steps" in process.stdout
+    folder = tmp_path / process.stdout.strip().splitlines()[-1]
+    record = json.loads((folder / "trials" / "meta_irm-000.json").read_text())
+    assert record["status"] == "diverged"
+    assert len(record["history"]) >= 2
+    row = process.stdout.split("| meta-IRM ")[1].splitlines()[0]
+    assert row.split("|")[1:3] == [" " * 6 + "0 ", " " * 9 + "- "]  # no usable trial, no number
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path):
+    process = subprocess.Popen(
+        command("cmnist", *SMALL, "--algorithms", "erm,meta_irm", "--set", "meta_irm.steps=100000"),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline().startswith("erm, trial 0: completed")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: 1 finished trials are in runs/" in out
+    assert "| ERM " in out
+    assert "Traceback" not in err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert [path.name for path in (folder / "trials").iterdir()] == ["erm-000.json"]
+    assert (folder / "report.md").is_file()
+
+
+def test_list(tmp_path):
+    process = run("list", cwd=tmp_path)
+    assert process.returncode == 0
+    assert "| cmnist " in process.stdout
+    assert "Table 1" in process.stdout
+    assert "about" in process.stdout
+
+
+def test_help_names_every_option(tmp_path):
+    text = run("--help", cwd=tmp_path).stdout
+    for option in ("--algorithms", "--trials", "--seed", "--dtype", "--set", "--quick", "--out", "list", "Exit status"):
+        assert option in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cmnits"], "unknown experiment 'cmnits'; did you mean 'cmnist'? Known: cmnist"),
+        (["none.toml"], "there is no file none.toml"),
+        (["cmnist", "--algorithms", "irm"], "unknown algorithm 'irm'; did you mean 'irmv1'"),
+        (["cmnist", "--dtype", "float16"], "unknown dtype 'float16'; did you mean"),
+        (["cmnist", "--trials", "0"], "--trials is 0; give a whole number >= 1"),
+        (["cmnist", "--trials", "x"], "argument --trials: invalid int value: 'x'"),
+        (["cmnist", "--seed", "-1"], "seed is -1; give an integer >= 0"),
+        (["cmnist", "--set", "stps=3"], "--set knows no key 'stps'; did you mean 'steps'"),
+        (["cmnist", "--set", "inner_lr=-1"], "algorithm 'meta_irm': inner_lr is -1; give a finite number >= 0"),
+        (["cmnist", "--set", "n_per_env=30000"], "there are 50000 images to deal; give 25000 or fewer"),
+        (["cmnist", "--set", "train_p=[0.1]"], "needs 2 or more environments, got 1"),
+        (["cmnist", "--set", "validation=0"], "early stopping compares 2 or more validation sets, got 0"),
+        (["cmnist", "--out", os.devnull], f"cannot write to {os.devnull}"),
+        (["cmnist", "--sed", "1"], "unrecognized arguments: --sed"),
+        ([], "the following arguments are required: experiment"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_status_2(tmp_path, arguments, message):
+    process = run(*arguments, cwd=tmp_path)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_record_without_its_figures_is_not_finished(tmp_path):
+    path = sweep.trial_path(Path(tmp_path), "erm", 0)
+    path.parent.mkdir()
+    for content in ("", "[]", '{"algorithm": "erm"}', "\x00\xff"):
+        path.write_text(content)
+        assert sweep.finished(tmp_path, "erm", 0) is None
