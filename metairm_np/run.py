@@ -116,8 +116,8 @@ def prepare(args):
 
 
 def execute(args, experiment, algorithms, folder, command):
-    """Run the trials, print and write the table and the figure, and give the exit status."""
-    records, interrupted, progress = [], False, Progress()
+    """Run the trials, conclude, and give the exit status."""
+    records, progress = [], Progress()
 
     def on_trial(algorithm, trial):
         label = f"{experiment.algorithms[algorithm].label}, trial {trial}"
@@ -132,24 +132,34 @@ def execute(args, experiment, algorithms, folder, command):
 
     try:
         sweep.run(experiment, algorithms, args.trials, args.seed, args.dtype, folder, on_trial, on_record)
+        conclude(args, experiment, folder, command)
     except KeyboardInterrupt:
-        interrupted = True
         progress.close()
         print(f"\ninterrupted: {len(records)} finished trials are in {folder}; the same command goes on from there")
-    if records:
-        machine = storage.read_json(folder / "machine.json")
-        print(f"\n{report.caption(experiment, records, args.dtype)}\n\n{report.table(experiment, records)}\n")
-        storage.write(folder / "results.csv", report.results_csv(records))
-        storage.write(folder / "report.md", report.report(experiment, records, args.dtype, machine, command))
-        for kind, image in figures.accuracy_over_p_e(experiment, records).items():
-            storage.write(folder / f"accuracy.{kind}", image)
-    if interrupted:
+        conclude(args, experiment, folder, command)
         return 128 + signal.SIGINT
+    except OSError as error:
+        progress.close()
+        print(f"error: cannot write to {folder} ({error}); what was finished before is there", file=sys.stderr)
+        return 2
     diverged = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "diverged"]
     if diverged:
         print(f"diverged: {', '.join(diverged)}; their histories are in {folder}/trials", file=sys.stderr)
     print(folder)
     return 1 if diverged else 0
+
+
+def conclude(args, experiment, folder, command):
+    """Print the table of all finished trials in `folder`, and write it with its figure."""
+    records = sweep.stored(folder, experiment.algorithms)
+    if not records:
+        return
+    machine = storage.read_json(folder / "machine.json")
+    print(f"\n{report.caption(experiment, records, args.dtype)}\n\n{report.table(experiment, records)}\n")
+    storage.write(folder / "results.csv", report.results_csv(records))
+    storage.write(folder / "report.md", report.report(experiment, records, args.dtype, machine, command))
+    for kind, image in figures.accuracy_over_p_e(experiment, records).items():
+        storage.write(folder / f"accuracy.{kind}", image)
 
 
 class Progress:
@@ -166,8 +176,8 @@ class Progress:
 
     def step(self, row):
         """Show a row of the history, and what an earlier row had and this one has not."""
-        sigma = "sigma" if "sigma" in row else "validation_sigma"  # of the meta-losses, or of the validation risks
-        for key, name in (("risk", "risk"), (sigma, sigma), ("accuracy", "train"), ("test_accuracy", "test")):
+        names = {"risk": "risk", "sigma": "sigma", "validation_sigma": "val_sigma", "accuracy": "train", "test_accuracy": "test"}
+        for key, name in names.items():
             if key in row:
                 value = row[key]
                 self.shown[name] = "/".join(f"{v:.3f}" for v in value) if isinstance(value, list) else f"{value:.4f}"

@@ -30,8 +30,8 @@ class StoppingRule:
     patience : int >= 0, default 0
         0 stops at the first s_t <= `threshold`.
     smoothing : int >= 1, default 1
-        Each risk is averaged over about so many steps before s_t is taken: m <- m + (risk - m) / min(t + 1, smoothing). DropGrad
-        makes single steps jump; 1 means no smoothing.
+        Each risk is averaged over about so many steps before s_t is taken, m <- m + (risk - m) / min(t + 1, smoothing),
+        because DropGrad makes single steps jump; 1 means no smoothing.
     """
 
     threshold: float

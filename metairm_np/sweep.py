@@ -27,6 +27,16 @@ def finished(folder, algorithm, trial):
     return record if isinstance(record, dict) and {"algorithm", "trial", "status", "test_accuracy"} <= record.keys() else None
 
 
+def stored(folder, algorithms):
+    """Give the records of all finished trials of `algorithms` in `folder`."""
+    records = []
+    for algorithm in algorithms:
+        for path in sorted((folder / "trials").glob(f"{algorithm}-[0-9]*.json")):
+            record = finished(folder, algorithm, int(path.stem.rpartition("-")[2]))
+            records += [record] if record else []
+    return records
+
+
 def run_trial(experiment, algorithm, data, seed, trial, on_step=None):
     """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
 
@@ -71,13 +81,7 @@ def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_r
         Called before a trial; gives the `on_step` of its training.
     on_record : callable(record, new), optional
         Called with each record, whether it is new or was there before.
-
-    Returns
-    -------
-    list of dict
-        The records, trial by trial.
     """
-    records = []
     for trial in range(trials):
         data = None
         for algorithm in algorithms:
@@ -88,10 +92,8 @@ def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_r
                 on_step = on_trial(algorithm, trial) if on_trial else None
                 record = run_trial(experiment, algorithm, data, seed, trial, on_step)
                 storage.write_json(trial_path(folder, algorithm, trial), record)
-            records.append(record)
             if on_record:
                 on_record(record, new)
-    return records
 
 
 def machine():

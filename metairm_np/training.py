@@ -84,6 +84,8 @@ class Settings:
         self.check_for(n_envs=2)
         if self.objective != "meta_irm" and (self.dropgrad or self.sample_pairs):
             raise ValueError(f"dropgrad and sample_pairs are for meta_irm, the objective is {self.objective!r}; leave them out")
+        if self.sample_pairs and self.hyper.get("same_env"):
+            raise ValueError("sample_pairs samples other environments, same_env uses none; leave one of them out")
         if self.objective in ("erm", "meta_irm") and (self.anneal_steps or self.rescale):
             raise ValueError(f"anneal_steps and rescale act on a penalty's weight, {self.objective!r} has none; leave them out")
 

@@ -176,6 +176,11 @@ BAD = {
     "steps": ({"steps": 2.5}, TypeError, "steps is 2.5; give a whole number"),
     "dropgrad": ({"objective": "meta_irm", "hyper": HYPER["meta_irm"], "dropgrad": 1.0}, ValueError, "dropgrad is 1.0"),
     "dropgrad without inner step": ({"dropgrad": 0.1}, ValueError, "dropgrad and sample_pairs are for meta_irm"),
+    "sampled pairs of the same environment": (
+        {"objective": "meta_irm", "hyper": {**HYPER["meta_irm"], "same_env": True}, "sample_pairs": True},
+        ValueError,
+        "leave one of them out",
+    ),
     "annealing without penalty": ({"anneal_steps": 5}, ValueError, "'erm' has none; leave them out"),
     "switch": ({"greyscale": "no"}, TypeError, "greyscale is 'no'; give True or False"),
 }
