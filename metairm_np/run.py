@@ -176,7 +176,13 @@ class Progress:
 
     def step(self, row):
         """Show a row of the history, and what an earlier row had and this one has not."""
-        names = {"risk": "risk", "sigma": "sigma", "validation_sigma": "val_sigma", "accuracy": "train", "test_accuracy": "test"}
+        names = {
+            "risk": "risk",
+            "sigma": "sigma",
+            "validation_sigma": "val_sigma",
+            "accuracy": "train",
+            "test_accuracy": "test",
+        }
         for key, name in names.items():
             if key in row:
                 value = row[key]
