@@ -52,8 +52,11 @@ def model(params, width):
     if len(params) == 0:
         raise ValueError("params is empty; give at least one (W, b) pair, for instance from init_mlp(sizes, seed)")
     for layer, pair in enumerate(params):
-        if len(pair) != 2 or len(pair[0].shape) != 2 or tuple(pair[1].shape) != (pair[0].shape[1],):
+        shapes = [tuple(getattr(part, "shape", ())) for part in pair]
+        if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[1] != shapes[0][1:]:
             raise ValueError(f"layer {layer} of params is not a pair W (in, out) and b (out,); see init_mlp(sizes, seed)")
+        if any(part.dtype.kind != "f" for part in pair):
+            raise TypeError(f"layer {layer} of params is not of floating-point numbers; convert it, W.astype(float)")
         if pair[0].shape[0] != width:
             source = "x has" if layer == 0 else f"layer {layer - 1} gives"
             raise ValueError(f"{source} {width} columns but W of layer {layer} takes {pair[0].shape[0]}; make them equal")

@@ -37,6 +37,10 @@ CASES = {
         lambda: spec.logits([PARAMS[0], (np.zeros((3, 1)), np.zeros(1))], ENVS[0].x), ValueError, "layer 0 gives 5 columns but",
     ),
     "bias of another width": (lambda: spec.logits([(np.zeros((4, 1)), np.zeros(2))], ENVS[0].x), ValueError, "not a pair W"),
+    "lists for arrays": (lambda: spec.logits([([[1.0]], [0.0])], np.zeros((1, 1))), ValueError, "not a pair W"),
+    "whole numbers": (
+        lambda: spec.logits([(np.eye(1, dtype=int), np.zeros(1))], np.zeros((1, 1))), TypeError, "floating-point",
+    ),
     "no layers": (lambda: spec.logits([], ENVS[0].x), ValueError, "params is empty"),
     "negative inner_lr": (lambda: meta(inner_lr=-0.1), ValueError, "inner_lr is -0.1; give a finite number >= 0"),
     "infinite inner_lr": (lambda: meta(inner_lr=np.inf), ValueError, "inner_lr is inf"),
