@@ -37,6 +37,7 @@ def stored(folder, algorithms):
     return records
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
 def run_trial(experiment, algorithm, data, seed, trial, on_step=None):
     """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
 

@@ -116,6 +116,7 @@ class Result:
     history: list
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is caught and reported in a sentence
 def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec, log_every=10, on_step=None):
     """Train one model on full batches.
 
