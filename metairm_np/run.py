@@ -140,7 +140,7 @@ def execute(args, experiment, algorithms, folder, command):
         return 128 + signal.SIGINT
     except OSError as error:
         progress.close()
-        print(f"error: cannot write to {folder} ({error}); what was finished before is there", file=sys.stderr)
+        print(f"error: cannot use {folder} ({error}); mend that, and the same command goes on from there", file=sys.stderr)
         return 2
     diverged = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "diverged"]
     if diverged:

@@ -149,6 +149,17 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert (folder / "report.md").is_file()
 
 
+def test_a_folder_that_cannot_be_written_any_more_is_one_sentence(tmp_path):
+    arguments = ["cmnist", *SMALL, "--algorithms", "erm"]
+    folder = tmp_path / run(*arguments, cwd=tmp_path).stdout.strip().splitlines()[-1]
+    (folder / "trials").rename(folder / "kept")
+    (folder / "trials").write_text("in the way")
+    process = run(*arguments, cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: cannot use runs/")
+    assert process.stderr.count("\n") == 1
+
+
 def test_list(tmp_path):
     process = run("list", cwd=tmp_path)
     assert process.returncode == 0
