@@ -61,6 +61,7 @@ def run_trial(experiment, algorithm, data, seed, trial, on_step=None):
         "step": result.step,
         "last_step": result.last_step,
         "seconds": round(seconds, 3),
+        "machine": machine(),
         "watched_p_e": experiment.table_p,
         "train_accuracy": [spec.accuracy(result.params, env) for env in data.train],
         "test_accuracy": {f"{env.p_e:g}": spec.accuracy(result.params, env) for env in test},

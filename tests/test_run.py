@@ -54,6 +54,7 @@ def test_files_of_a_run(quick):
     assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)
     machine = json.loads((folder / "machine.json").read_text())
     assert {"numpy", "autograd", "blas", "cores", "thread_variables"} <= machine.keys()
+    assert json.loads((folder / "trials" / "erm-000.json").read_text())["machine"] == machine
     trials = [json.loads(path.read_text()) for path in sorted((folder / "trials").iterdir())]
     assert [trial["algorithm"] for trial in trials] == ["erm", "erm_grey", "irmv1", "meta_irm", "mm_rex", "v_rex"]
     with open(folder / "results.csv") as file:
