@@ -165,6 +165,8 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
         last = status != "completed" or step == settings.steps
         if last or step % log_every == 0:
             row.update(observe(settings, params, envs, validation, test))
+            if not np.isfinite(row["risk"]).all():
+                status, last = "diverged", True
         if not last:
             hyper, weight = hyper_at(settings, step, len(envs))
             hyper.update(random_hyper(settings, rng, params, len(envs)))
@@ -172,8 +174,8 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
             if settings.rescale and weight > 1:
                 value, gradient = value / weight, zip_map(lambda g, w=weight: g / w, gradient)
             row.update(objective=value, weight=weight)
-            last = not (isfinite(value) and all(np.isfinite(part).all() for pair in gradient for part in pair))
-            status = "diverged" if last else status
+            if not (isfinite(value) and all(np.isfinite(part).all() for pair in gradient for part in pair)):
+                status, last = "diverged", True
         if on_step:
             on_step(row)
         if last:
@@ -187,7 +189,9 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
 
 def _message(status, step, kept, settings):
     if status == "diverged":
-        return f"diverged: the objective or its gradient is not finite at step {step}; a smaller lr or inner_lr may help"
+        return (
+            f"diverged: a risk, the objective or its gradient is not finite at step {step}; a smaller lr or inner_lr may help"
+        )
     if status == "stopped early":
         return f"stopped early at step {step}, keeping step {kept}, where the validation risks agreed best"
     if settings.early_stopping:

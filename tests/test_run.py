@@ -120,7 +120,7 @@ def test_a_diverged_trial_does_not_stop_the_others(tmp_path):
         cwd=tmp_path,
     )  # fmt: skip
     assert process.returncode == 1
-    assert "meta_irm, trial 0: diverged: the objective or its gradient is not finite at step" in process.stdout
+    assert "meta_irm, trial 0: diverged: a risk, the objective or its gradient is not finite at step" in process.stdout
     assert "diverged: meta_irm trial 0; their histories are in runs/" in process.stderr
     assert process.stderr.count("\n") == 1  # that sentence and no warnings
     assert "erm, trial 0: completed 4 steps" in process.stdout

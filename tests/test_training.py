@@ -144,6 +144,11 @@ def test_divergence_keeps_history_and_says_where():
     assert np.isfinite(flat(result.params)).all()
 
 
+def test_divergence_at_the_very_last_update_is_noticed():
+    result = run(settings(steps=1, lr=1e308, optimizer="sgd"))
+    assert (result.status, result.last_step) == ("diverged", 1)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_dtype_and_classes(dtype, n_classes):
