@@ -4,6 +4,8 @@ import difflib
 import math
 import numbers
 
+import numpy as np
+
 
 def nearest(word, options):
     """Say which of `options` the user may have meant, and list them all unless they are very many."""
@@ -41,10 +43,16 @@ def switch(what, value):
         raise TypeError(f"{what} is {value!r}; give True or False")
 
 
+def dtype(value):
+    """Raise ValueError unless `value` names float32 or float64."""
+    if value not in ("float32", "float64", np.float32, np.float64):
+        raise ValueError(f"dtype is {value!r}; give float32 or float64")
+
+
 def _range(low, high):
-    if low == -math.inf and high == math.inf:
-        return ""
-    return f" >= {low}" if high == math.inf else f" from {low} to {high}" if low > -math.inf else f" <= {high}"
+    if low == -math.inf:
+        return "" if high == math.inf else f" <= {high}"
+    return f" >= {low}" if high == math.inf else f" from {low} to {high}"
 
 
 def model(params, width):

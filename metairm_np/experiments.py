@@ -62,10 +62,10 @@ class Experiment:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def available(folder=None):
-    """Give the configs of all experiments in `folder` (default: those shipped), a dict by name."""
+def available():
+    """Give the configs of all shipped experiments, a dict by name."""
     configs = {}
-    for path in sorted(Path(folder or resource("experiments")).glob("*.toml")):
+    for path in sorted(resource("experiments").glob("*.toml")):
         config = read(path)
         configs[config.get("name", path.stem)] = config
     return configs
@@ -79,7 +79,7 @@ def read(path):
         raise ValueError(f"{path} is not valid TOML: {error}; mend that place") from None
 
 
-def load(name, overrides=(), quick=False, folder=None):
+def load(name, overrides=(), quick=False):
     """Load an experiment.
 
     Parameters
@@ -90,8 +90,6 @@ def load(name, overrides=(), quick=False, folder=None):
         "key=value" as for `--set`, see `override`; applied last.
     quick : bool, default False
         Merge the experiment's [quick] table: a smoke run on less data and fewer steps.
-    folder : path, optional
-        Where to look for names; default: the shipped experiments.
 
     Returns
     -------
@@ -109,7 +107,7 @@ def load(name, overrides=(), quick=False, folder=None):
             raise FileNotFoundError(f"there is no file {name}; give the path of an experiment's TOML file")
         config = read(name)
     else:
-        configs = available(folder)
+        configs = available()
         checks.choice("experiment", name, configs)
         config = configs[name]
     config = copy.deepcopy(config)
@@ -188,8 +186,8 @@ def resolve(config, quick=False):
         table, _, key = path.rpartition(".")
         if key not in (config.get(table, {}) if table else config):
             raise ValueError(f"the experiment has no {path}; add it, experiments/table1_cmnist.toml shows how")
-    _known("[environment]", config.get("environment", {}), environment_keys(config))
-    _known("[test]", config.get("test", {}), ("p_e", "table"))
+    _known("[environment]", config["environment"], environment_keys(config))
+    _known("[test]", config["test"], ("p_e", "table"))
     environment = {key: value for key, value in config["environment"].items() if key != "generator"}
     test_p, table_p = config["test"]["p_e"], config["test"]["table"]
     for what, values in (("test.p_e", test_p), ("test.table", table_p)):

@@ -35,6 +35,7 @@ def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
         raise ValueError(f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as (392, 256, 1)")
     for width in sizes:
         checks.count("a width in sizes", width, 1)
+    checks.dtype(dtype)
     checks.choice("scheme", scheme, ("glorot", "fan_in"))
     rng = default_rng(seed_sequence(seed))
     params = []
@@ -81,3 +82,8 @@ def relu(a):
 def squared_norm(params):
     """Give ||theta||^2, the sum of the squares of all weights and biases."""
     return sum(np.sum(W * W) + np.sum(b * b) for W, b in params)
+
+
+def zip_map(function, *params):
+    """Apply `function` to matching arrays of several lists of (W, b)."""
+    return [tuple(function(*parts) for parts in zip(*layers)) for layers in zip(*params)]

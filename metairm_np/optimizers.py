@@ -3,6 +3,7 @@
 import numpy as np
 
 from metairm_np import checks
+from metairm_np.mlp import zip_map
 
 
 class SGD:
@@ -56,8 +57,3 @@ class Adam:
         return zip_map(
             lambda p, m, v: p - self.lr * (m_scale * m) / (np.sqrt(v_scale * v) + self.epsilon), params, self.m, self.v
         )
-
-
-def zip_map(function, *params):
-    """Apply `function` to matching arrays of several lists of (W, b)."""
-    return [tuple(function(*parts) for parts in zip(*layers)) for layers in zip(*params)]

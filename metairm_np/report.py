@@ -75,9 +75,9 @@ def caption(experiment, records, dtype):
     )
 
 
-def trial_lines(records):
-    """Give one line a trial: why it stopped and how long it took."""
-    return [f"{r['algorithm']}, trial {r['trial']}: {r['message']} ({r['seconds']:.0f} s)" for r in records]
+def trial_line(record):
+    """Say in a line why a trial stopped and how long it took."""
+    return f"{record['algorithm']}, trial {record['trial']}: {record['message']} ({record['seconds']:.0f} s)"
 
 
 def results_csv(records):
@@ -94,7 +94,7 @@ def results_csv(records):
 def report(experiment, records, dtype, machine, command):
     """Give the run's report as Markdown."""
     facts = "\n".join(f"- {key}: {value if value else 'none set'}" for key, value in machine.items())
-    trials = "\n".join(f"- {line}" for line in trial_lines(records))
+    trials = "\n".join(f"- {trial_line(record)}" for record in records)
     return f"""# {experiment.title}
 
 {caption(experiment, records, dtype)}

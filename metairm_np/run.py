@@ -32,7 +32,8 @@ command again reuses the trials that are finished there; more --trials or --algo
   --set meta_irm.early_stopping.patience=5
   --set 'meta_irm.hidden=[390, 390]'        values are TOML
 
-Exit status: 0 all trials finished, 1 some diverged, 2 wrong input, 130 interrupted.
+Exit status: 0 all trials finished, 1 some diverged, 2 wrong input or a
+folder that cannot be used, 130 interrupted.
 """
 
 
@@ -57,7 +58,7 @@ def parser():
     p.add_argument("--algorithms", metavar="A,B", help="only these algorithms (default: all of the experiment's)")
     p.add_argument("--trials", type=int, default=1, metavar="N", help="how many seeds (default: 1; the paper: 10)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="the run's seed; trial t has its child t (default: 0)")
-    p.add_argument("--dtype", default="float32", help="float32 or float64 (default: float32, about 1.5 times as fast)")
+    p.add_argument("--dtype", default="float32", help="float32 or float64 (default: float32, about twice as fast)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
     p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
     p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
@@ -128,20 +129,23 @@ def execute(args, experiment, algorithms, folder, command):
         records.append(record)
         test = record["test_accuracy"]
         found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in experiment.table_p)
-        print(f"{'' if new else 'reused: '}{report.trial_lines([record])[0]}; test accuracy {found}", flush=True)
+        print(f"{'' if new else 'reused: '}{report.trial_line(record)}; test accuracy {found}", flush=True)
 
+    interrupted = False
     try:
-        sweep.run(experiment, algorithms, args.trials, args.seed, args.dtype, folder, on_trial, on_record)
+        try:
+            sweep.run(experiment, algorithms, args.trials, args.seed, args.dtype, folder, on_trial, on_record)
+        except KeyboardInterrupt:
+            interrupted = True
+            progress.close()
+            print(f"\ninterrupted: {len(records)} finished trials are in {folder}; the same command goes on from there")
         conclude(args, experiment, folder, command)
-    except KeyboardInterrupt:
-        progress.close()
-        print(f"\ninterrupted: {len(records)} finished trials are in {folder}; the same command goes on from there")
-        conclude(args, experiment, folder, command)
-        return 128 + signal.SIGINT
     except OSError as error:
         progress.close()
         print(f"error: cannot use {folder} ({error}); mend that, and the same command goes on from there", file=sys.stderr)
         return 2
+    if interrupted:
+        return 128 + signal.SIGINT
     diverged = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "diverged"]
     if diverged:
         print(f"diverged: {', '.join(diverged)}; their histories are in {folder}/trials", file=sys.stderr)

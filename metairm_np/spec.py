@@ -14,7 +14,7 @@ from autograd.extend import defvjp, primitive
 from autograd.scipy.special import logsumexp
 
 from metairm_np import checks
-from metairm_np.mlp import logits, squared_norm
+from metairm_np.mlp import logits, squared_norm, zip_map
 
 # ---- the risk ----------------------------------------------------------------------------------------------------------
 
@@ -46,10 +46,15 @@ def accuracy(params, env):
     return float(np.mean(guess == env.y))
 
 
+def variance(values):
+    """Give the population variance of a 1-d array."""
+    return np.mean((values - np.mean(values)) ** 2)
+
+
 def sigma(values):
     """Give the population standard deviation of a 1-d array (Eq. 5), with derivative 0, not NaN, where it is 0."""
-    variance = np.mean((values - np.mean(values)) ** 2)
-    return np.sqrt(variance) if variance > 0 else 0.0 * variance
+    squared = variance(values)
+    return np.sqrt(squared) if squared > 0 else 0.0 * squared
 
 
 # ---- the baselines -----------------------------------------------------------------------------------------------------
@@ -79,7 +84,7 @@ def v_rex(params, envs, penalty_weight):
     checks.environments(envs, 2, "v_rex")
     checks.number("penalty_weight", penalty_weight, low=0)
     R = risks(params, envs)
-    return np.sum(R) + penalty_weight * np.mean((R - np.mean(R)) ** 2)
+    return np.sum(R) + penalty_weight * variance(R)
 
 
 def mm_rex(params, envs, lambda_min):
@@ -117,10 +122,10 @@ def descend(objective, params, inner_lr, inner_steps=1, *, noise=None, first_ord
     for t in range(inner_steps):
         gradient = autograd.grad(objective)(params)
         if first_order:
-            gradient = [(constant(dW), constant(db)) for dW, db in gradient]
+            gradient = zip_map(constant, gradient)
         if noise is not None:
-            gradient = [(mW * dW, mb * db) for (mW, mb), (dW, db) in zip(noise[t], gradient)]
-        params = [(W - inner_lr * dW, b - inner_lr * db) for (W, b), (dW, db) in zip(params, gradient)]
+            gradient = zip_map(np.multiply, noise[t], gradient)
+        params = zip_map(lambda p, g: p - inner_lr * g, params, gradient)
     return params
 
 

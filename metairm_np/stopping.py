@@ -53,7 +53,7 @@ class EarlyStopping:
 
     def __init__(self, rule):
         self.rule = rule
-        self.armed, self.risks = False, 0.0
+        self.risks = 0.0
         self.best, self.best_step, self.best_sigma = None, None, math.inf
 
     def update(self, step, risks, params):
@@ -62,7 +62,7 @@ class EarlyStopping:
         sigma = np.std(self.risks)
         if step < self.rule.warmup:
             return False
-        self.armed = self.armed or sigma >= self.rule.arm
-        if self.armed and sigma < self.best_sigma:
+        armed = self.best is not None or sigma >= self.rule.arm
+        if armed and sigma < self.best_sigma:
             self.best, self.best_step, self.best_sigma = params, step, sigma
         return self.best_sigma <= self.rule.threshold and step >= self.best_step + self.rule.patience

@@ -10,8 +10,8 @@ import numpy as np
 
 from metairm_np import checks, spec
 from metairm_np.environments import Environment
-from metairm_np.mlp import init_mlp
-from metairm_np.optimizers import SGD, Adam, zip_map
+from metairm_np.mlp import init_mlp, zip_map
+from metairm_np.optimizers import SGD, Adam
 from metairm_np.seeds import INIT, NOISE, child
 from metairm_np.stopping import EarlyStopping, StoppingRule
 
@@ -250,7 +250,7 @@ def observe(settings, params, envs, validation, test):
     if settings.objective == "irmv1":
         row["penalty"] = [float(spec.irmv1_penalty(params, env)) for env in envs]
     elif settings.objective == "v_rex":
-        row["penalty"] = float(np.var(row["risk"]))
+        row["penalty"] = float(spec.variance(np.array(row["risk"])))
     elif settings.objective == "meta_irm":
         hyper = spec.with_inner_l2(settings.hyper, settings.l2)
         hyper = {key: value for key, value in hyper.items() if key != "std_weight"}

@@ -71,6 +71,7 @@ CASES = {
     ),
     "one width": (lambda: init_mlp((3,), 0), ValueError, "give at least the input and the output width"),
     "zero width": (lambda: init_mlp((3, 0, 1), 0), ValueError, "a width in sizes is 0; give a whole number >= 1"),
+    "dtype of parameters": (lambda: init_mlp((3, 1), 0, dtype="int64"), ValueError, "dtype is 'int64'; give"),
     "unknown scheme": (lambda: init_mlp((3, 1), 0, scheme="he"), ValueError, "unknown scheme 'he'"),
     "negative seed": (lambda: init_mlp((3, 1), -1), ValueError, "seed is -1; give an integer >= 0"),
 }  # fmt: skip

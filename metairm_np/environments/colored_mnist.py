@@ -74,8 +74,7 @@ class ColoredDigits:
             raise ValueError(f"n_classes is {n_classes!r}; give 2, 5 or 10")
         if patch_p is not None and n_classes != 2:
             raise ValueError(f"patch_p is {patch_p!r} with {n_classes} classes; the patch is defined for 2 classes only")
-        if dtype not in ("float64", "float32", np.float64, np.float32):
-            raise ValueError(f"dtype is {dtype!r}; give float32 or float64")
+        checks.dtype(dtype)
         self.train_p = _one_per_env("train_p", train_p, len(np.atleast_1d(train_p)))
         n_envs = len(self.train_p)
         checks.count("n_per_env", n_per_env, 1)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from metairm_np import checks
+
 
 @dataclass(frozen=True, eq=False)
 class Environment:
@@ -57,8 +59,7 @@ class Environment:
 
     def astype(self, dtype):
         """Give the environment with `x` as float32 or float64; itself if it is so already."""
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise ValueError(f"dtype is {dtype!r}; give float32 or float64")
+        checks.dtype(dtype)
         return self if self.x.dtype == dtype else replace(self, x=self.x.astype(dtype))
 
 
