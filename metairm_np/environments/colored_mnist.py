@@ -151,15 +151,8 @@ class ColoredDigits:
         if patch_p is not None:
             images = with_patch(images, (y + (draws[2] < patch_p)) % 2)
         grey = (np.arange(256) / 255).astype(self.dtype)[images.reshape(len(y), -1)]  # (n, 196)
-        x = paint(grey, z, k) if self.colour else grey
-        return Environment(x, y, name=name, p_e=p_e, patch_p=patch_p, label_noise=label_noise)
-
-
-def paint(grey, z, n_colours):
-    """Put each image (n, 196) into its channel `z` (n,) of `n_colours`, the others 0: (n, n_colours*196)."""
-    x = np.zeros((len(grey), n_colours, grey.shape[1]), grey.dtype)
-    x[np.arange(len(grey)), z] = grey
-    return x.reshape(len(grey), -1)
+        z, n_channels = (z, k) if self.colour else (np.zeros_like(z), 1)
+        return Environment.painted(grey, z, n_channels, y, name=name, p_e=p_e, patch_p=patch_p, label_noise=label_noise)
 
 
 def with_patch(images, z):

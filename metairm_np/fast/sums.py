@@ -1,0 +1,181 @@
+"""Sums over samples: the work is cut into parts, the parts into chunks that stay in cache, and the parts run in threads.
+
+How the work is cut depends on the data and the model alone, and the parts are added in their order: results have the same
+bits for any number of threads.
+"""
+
+import functools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from metairm_np import blas
+from metairm_np.environments.environment import Group
+from metairm_np.fast.network import Workspace
+
+CHUNK_BYTES = 2**19  # of the widest layer's values for the samples of a chunk
+PARTS = 8  # of an environment, at least, if it has as many chunks
+KEPT_BYTES = 2**25  # a thread, for activations that are needed again
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Chunk(NamedTuple):
+    """What a kernel gets: samples, and all else cut to the columns of x.
+
+    x : (m, 1 + c) array, its first column 1; y : (m,) array; thetas, totals : lists of [(W, b), ...], where the first W has b
+    as its first row and the first b is None; hidden, known : see `network.forward`; work : Workspace.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    thetas: list
+    totals: list
+    hidden: list
+    known: bool
+    work: Workspace
+
+
+class Part(NamedTuple):
+    """Some of the chunks (slices) of one group of environment number `env`; `first` is the group's first row there."""
+
+    env: int
+    group: Group
+    first: int
+    chunks: list
+    thetas: list
+
+
+class Kept:
+    """Room for the hidden activations of one environment at one theta; what does not fit is computed again when needed."""
+
+    def __init__(self, params, envs):
+        self.widths = [W.shape[1] for W, _ in params[:-1]]
+        most = KEPT_BYTES * threads() // envs[0].dtype.itemsize
+        self.flat = np.empty(min(most, max(map(len, envs)) * sum(self.widths)), envs[0].dtype)
+        self.env = self.theta = None
+
+    def arrays(self, row, m):
+        """Give the arrays (m, H_l) of the samples from `row` on, or None if there is no room for them."""
+        start, parts = row * sum(self.widths), []
+        for width in self.widths:
+            parts.append(self.flat[start : start + m * width])
+            start += m * width
+        return [a.reshape(m, -1) for a in parts] if start <= len(self.flat) else None
+
+
+def threads():
+    """Give the number of threads: the first of OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, MKL_NUM_THREADS that is set, or the cores."""
+    for name in THREAD_VARIABLES:
+        if os.environ.get(name, "").isdigit() and int(os.environ[name]) > 0:
+            return int(os.environ[name])
+    return blas.cores()
+
+
+def sum_over(kernel, envs, thetas, n_totals=0, kept=None):
+    """Sum over the samples of each environment.
+
+    Parameters
+    ----------
+    kernel : callable
+        Gives a number for a Chunk, and adds to its totals.
+    envs : list of Environment
+    thetas : list of params
+        What the kernel needs: the parameters first, then vectors of their shape.
+    n_totals : int, default 0
+        How many lists of (dW, db) the kernel adds to.
+    kept : Kept, optional
+        Where the activations are kept, or have been kept by an earlier call with the same environment and thetas[0]; then
+        `envs` has one environment.
+
+    Returns
+    -------
+    list of (number, totals), one per environment
+    """
+    parts = [part for e, env in enumerate(envs) for part in cut(e, env, thetas)]
+    known = kept is not None and kept.env is envs[0] and kept.theta is thetas[0]
+    with blas.one_thread():
+        workers = map if len(parts) == 1 or threads() == 1 else _pool(threads()).map
+        done = list(workers(lambda part: run(part, kernel, n_totals, kept, known), parts))
+    if kept is not None:
+        kept.env, kept.theta = envs[0], thetas[0]
+    sums = [[0.0, [zeros(thetas[0]) for _ in range(n_totals)]] for _ in envs]
+    for part, (value, totals) in zip(parts, done):
+        sums[part.env][0] += value
+        for whole, total in zip(sums[part.env][1], totals):
+            add(whole, part.group.columns, total)
+    return sums
+
+
+def cut(e, env, thetas):
+    """Cut environment number `e` into parts."""
+    widest = max(W.shape[1] for W, _ in thetas[0])
+    rows = max(16, CHUNK_BYTES // (widest * env.dtype.itemsize))
+    share = -(-PARTS // len(env.groups))
+    parts, first = [], 0
+    for group in env.groups:
+        m = len(group.y)
+        chunks = [slice(start, min(start + rows, m)) for start in range(0, m, rows)]
+        local = [restrict(theta, group.columns) for theta in thetas]
+        # every share-th chunk, because the later ones are wider
+        parts += [Part(e, group, first, chunks[p::share], local) for p in range(min(share, len(chunks)))]
+        first += m
+    return parts
+
+
+def run(part, kernel, n_totals, kept, known):
+    """Give the sums over one part."""
+    group, value = part.group, 0.0
+    work = workspace(group.x.dtype)
+    totals = [[(np.zeros_like(W), b if b is None else np.zeros_like(b)) for W, b in part.thetas[0]] for _ in range(n_totals)]
+    for rows in part.chunks:
+        m, width = rows.stop - rows.start, group.widths[rows.stop - 1]
+        x = work("x", m, 1 + width)
+        x[:, 0] = 1
+        x[:, 1:] = group.x[rows, :width]
+        hidden = kept and kept.arrays(part.first + rows.start, m)
+        there = known and hidden is not None
+        if hidden is None:
+            hidden = [work(f"h{l}", m, W.shape[1]) for l, (W, _) in enumerate(part.thetas[0][:-1], 1)]
+        thetas, narrow = ([[(t[0][0][: 1 + width], t[0][1]), *t[1:]] for t in many] for many in (part.thetas, totals))
+        value += kernel(Chunk(x, group.y[rows], thetas, narrow, hidden, there, work))
+    return value, totals
+
+
+def restrict(theta, columns):
+    """Give theta with W_1 cut to the rows of `columns` under b_1."""
+    (W, b), *rest = theta
+    return [(np.concatenate([b[None], W[columns]]), None), *rest]
+
+
+def add(whole, columns, total):
+    """Add a sum in the shape of `restrict` to one in the shape of params."""
+    whole[0][0][columns] += total[0][0][1:]
+    whole[0][1][...] += total[0][0][0]
+    for (W, b), (dW, db) in zip(whole[1:], total[1:]):
+        W += dW
+        b += db
+
+
+def zeros(theta):
+    """Give zeros in the shapes of theta."""
+    return [(np.zeros_like(W), np.zeros_like(b)) for W, b in theta]
+
+
+@functools.cache
+def _pool(n):
+    return ThreadPoolExecutor(n, thread_name_prefix="metairm_np")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+_local = threading.local()
+
+
+def workspace(dtype):
+    """Give this thread's workspace for `dtype`."""
+    spaces = vars(_local).setdefault("spaces", {})
+    return spaces.setdefault(dtype, Workspace(dtype))
