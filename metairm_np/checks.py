@@ -121,3 +121,19 @@ def gradient_noise(noise, params, n_envs, inner_steps):
                     f"gradient_noise[{i}][{t}] has the shapes {got}; give {want}, for each of {n_envs} environments "
                     f"and {inner_steps} inner steps"
                 )
+
+
+def hyper(name, given, params, envs):
+    """Raise unless objective `name` takes the keywords `given` for `params` and `envs`; the rules of `metairm_np.spec` at once."""
+    environments(envs, 1 if name in ("erm", "irmv1") else 2, name)
+    for key in ("penalty_weight", "std_weight", "inner_lr", "inner_l2"):
+        if key in given:
+            number(key, given[key], low=0)
+    if "lambda_min" in given:
+        number("lambda_min", given["lambda_min"], high=1 / len(envs))
+    for key in ("same_env", "first_order"):
+        switch(key, given.get(key, False))
+    count("inner_steps", given.get("inner_steps", 1), 1)
+    if given.get("pairs") is not None:
+        pairs(given["pairs"], len(envs), given.get("same_env", False))
+    gradient_noise(given.get("gradient_noise"), params, len(envs), given.get("inner_steps", 1))

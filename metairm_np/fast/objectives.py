@@ -1,13 +1,14 @@
-"""The objectives of `metairm_np.spec` and their gradients, from sums over samples; line numbers are those of docs/derivation.md."""
+"""The objectives of `metairm_np.spec` with their gradients, from sums over samples; line numbers are those of docs/derivation.md.
+
+Each function gives (value, gradient) for checked input; `metairm_np.fast.value_and_grad` checks it.
+"""
 
 import numpy as np
 
-from metairm_np import checks
+from metairm_np import spec
 from metairm_np.fast import network
 from metairm_np.fast.sums import Kept, sum_over, zeros
 from metairm_np.mlp import zip_map
-from metairm_np.spec import all_pairs
-from metairm_np.spec import sigma as sigma_of
 
 # ---- one environment ---------------------------------------------------------------------------------------------------
 
@@ -24,6 +25,31 @@ def plus(theta, factor, v):
     return zip_map(lambda p, q: p + factor * q, theta, v)
 
 
+def masked(multipliers, v):
+    """Give multipliers * v in the dtype of v."""
+    return zip_map(lambda m, p: np.multiply(m, p, dtype=p.dtype), multipliers, v)
+
+
+def weighted_sum(weights, thetas):
+    """Give sum_e weights[e] thetas[e]."""
+    total = scaled(weights[0], thetas[0])
+    for weight, theta in zip(weights[1:], thetas[1:]):
+        total = plus(total, weight, theta)
+    return total
+
+
+def risk_and_hits(params, envs):
+    """Give the risk and the share of right answers of each environment, lines 1 and 2."""
+
+    def kernel(c):
+        _, _, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+        loss, _ = network.loss_and_slope(f, c.y)
+        guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
+        return np.array([float(loss.sum()), np.count_nonzero(guess == c.y)])
+
+    return [value / len(env) for env, (value, _) in zip(envs, sum_over(kernel, envs, [params]))]
+
+
 def gradients(params, envs, kept=None):
     """Give (R^e, grad R^e) of each environment, lines 1 to 4."""
 
@@ -31,7 +57,7 @@ def gradients(params, envs, kept=None):
         h, step, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
         loss, delta = network.loss_and_slope(f, c.y)
         network.backward(c.thetas[0], h, step, delta, c.totals[0], c.work)
-        return loss
+        return float(loss.sum())
 
     sums = sum_over(kernel, envs, [params], 1, kept)
     return [(loss / len(env), scaled(1 / len(env), total)) for env, (loss, (total,)) in zip(envs, sums)]
@@ -46,31 +72,86 @@ def hessian_vector_products(params, env, vectors, kept=None):
         _, delta = network.loss_and_slope(f, c.y)
         for v, total in zip(vs, c.totals):
             Rh, Rf = network.r_forward(theta, v, h, step, c.work)
-            network.r_backward(theta, v, h, step, Rh, delta, network.curve(f, Rf), total, c.work)
+            network.r_backward(theta, v, h, step, Rh, delta, network.curve(f, c.y, delta, Rf), total, c.work)
         return 0.0
 
     ((_, totals),) = sum_over(kernel, [env], [params, *vectors], len(vectors), kept)
     return [scaled(1 / len(env), total) for total in totals]
 
 
+# ---- the baselines -----------------------------------------------------------------------------------------------------
+
+
+def erm(params, envs):
+    """Give sum_e R^e."""
+    R, g = zip(*gradients(params, envs))
+    return sum(R), weighted_sum([1] * len(R), g)
+
+
+def v_rex(params, envs, penalty_weight):
+    """(12) Give sum_e R^e + penalty_weight Var_e R^e; d Var / d R^e = 2 (R^e - mean R) / E."""
+    R, g = zip(*gradients(params, envs))
+    E, mean = len(R), sum(R) / len(R)
+    value = sum(R) + penalty_weight * float(spec.variance(np.array(R)))
+    return value, weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
+
+
+def mm_rex(params, envs, lambda_min):
+    """(13) Give (1 - E lambda_min) max_e R^e + lambda_min sum_e R^e; ties share the maximum's derivative."""
+    R, g = zip(*gradients(params, envs))
+    weight = 1 - len(R) * lambda_min
+    weights = [lambda_min + weight * (r == max(R)) / R.count(max(R)) for r in R]
+    return weight * max(R) + lambda_min * sum(R), weighted_sum(weights, g)
+
+
+def penalty_slope(params, env, kept=None):
+    """(14) Give R^e and d/dw R^e(w f) at w = 1, the mean of delta . f."""
+
+    def kernel(c):
+        _, _, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+        loss, delta = network.loss_and_slope(f, c.y)
+        return np.array([float(loss.sum()), float((delta * f).sum())])
+
+    ((value, _),) = sum_over(kernel, [env], [params], 0, kept)
+    return value / len(env)
+
+
+def irmv1(params, envs, penalty_weight):
+    """(15) Give sum_e R^e + penalty_weight s_e^2, s_e the slope of line 14; d (delta . f) / d f = delta + (d delta / d f) f."""
+    value, gradient, kept = 0.0, zeros(params), Kept(params, envs)
+    for env in envs:
+        R, s = penalty_slope(params, env, kept)
+
+        def kernel(c, s=s):
+            h, step, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+            _, delta = network.loss_and_slope(f, c.y)
+            bent = delta + 2 * penalty_weight * float(s) * (delta + network.curve(f, c.y, delta, f))
+            network.backward(c.thetas[0], h, step, bent, c.totals[0], c.work)
+            return 0.0
+
+        ((_, (total,)),) = sum_over(kernel, [env], [params], 1, kept)
+        value, gradient = value + float(R + penalty_weight * s**2), plus(gradient, 1 / len(env), total)
+    return value, gradient
+
+
 # ---- meta-IRM ----------------------------------------------------------------------------------------------------------
 
 
-def trajectory(params, env, inner_lr, inner_steps, inner_l2, noise, kept):
+def trajectory(params, env, inner_lr, inner_steps=1, inner_l2=0.0, noise=None, kept=None):
     """(8) theta_{t+1} = theta_t - alpha m_t (grad R_i(theta_t) + 2 mu theta_t); give [theta_0, ..., theta_T]."""
     thetas = [params]
     for t in range(inner_steps):
         ((_, g),) = gradients(thetas[-1], [env], kept)
         g = plus(g, 2 * inner_l2, thetas[-1])
-        g = g if noise is None else zip_map(np.multiply, noise[t], g)
+        g = g if noise is None else masked(noise[t], g)
         thetas.append(plus(thetas[-1], -inner_lr, g))
     return thetas
 
 
-def pull_back(vectors, thetas, env, inner_lr, inner_l2, noise, kept):
-    """(10) For t = T-1, ..., 0: v <- v - alpha (H_i(theta_t) + 2 mu) m_t v, that is, v times d theta'_i / d theta."""
+def pull_back(vectors, thetas, env, inner_lr, inner_l2=0.0, noise=None, kept=None):
+    """(10) For t = T-1, ..., 0: v <- v - alpha (H_i(theta_t) + 2 mu) (m_t v), which is v times d theta_T / d theta_0."""
     for t in reversed(range(len(thetas) - 1)):
-        us = vectors if noise is None else [zip_map(np.multiply, noise[t], v) for v in vectors]
+        us = vectors if noise is None else [masked(noise[t], v) for v in vectors]
         Hus = hessian_vector_products(thetas[t], env, us, kept)
         Hus = [plus(Hu, 2 * inner_l2, u) for Hu, u in zip(Hus, us)]
         vectors = [plus(v, -inner_lr, Hu) for v, Hu in zip(vectors, Hus)]
@@ -81,35 +162,29 @@ def meta_irm(
     params, envs, inner_lr, std_weight, inner_steps=1, first_order=False, same_env=False, *, inner_l2=0.0, gradient_noise=None,
     pairs=None,
 ):  # fmt: skip
-    """(9)-(11) Meta-IRM: v_i = sum_j w_ij grad R_j(theta'_i), pulled back through the inner steps of i, summed over i.
+    """(9), (11) Give sum_ij L_ij + lambda sigma; v_i = sum_j w_ij grad R_j(theta'_i) is pulled back and summed over i.
 
     w_ij = 1 + kappa (L_ij - mean L), kappa = lambda / (P sigma), is known only after the last meta-loss. But it is affine in
     L_ij, so that two sums over j are enough, of grad R_j and of (L_ij - L_ref) grad R_j, and memory does not grow with the
     number of environments. L_ref, the first meta-loss, keeps the second sum small.
     """
-    pairs = all_pairs(len(envs), same_env) if pairs is None else pairs
+    pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
     L, kept = [], Kept(params, envs)
     plain, weighted = zeros(params), zeros(params)
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
         thetas = trajectory(params, envs[i], inner_lr, inner_steps, inner_l2, noise, kept)
-        evaluated = gradients(thetas[-1], [envs[j] for first, j in pairs if first == i])
-        L += [loss for loss, _ in evaluated]
-        vectors = combine(evaluated, L[0])
+        losses, g = zip(*gradients(thetas[-1], [envs[j] for first, j in pairs if first == i]))
+        L += losses
+        # of a single j one vector is enough: the other is a multiple of it
+        vectors = [weighted_sum([1] * len(g), g), weighted_sum([loss - L[0] for loss in losses], g)][: len(g)]
         if not first_order:
             vectors = pull_back(vectors, thetas, envs[i], inner_lr, inner_l2, noise, kept)
         plain = plus(plain, 1, vectors[0])
-        weighted = plus(weighted, L[-1] - L[0], vectors[0]) if len(evaluated) == 1 else plus(weighted, 1, vectors[1])
-    mean, sigma = float(np.mean(L)), float(sigma_of(np.array(L)))
+        weighted = plus(weighted, 1, vectors[1]) if len(g) > 1 else plus(weighted, losses[0] - L[0], vectors[0])
+    mean, sigma = sum(L) / len(L), float(spec.sigma(np.array(L)))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
-    return sum(L) + std_weight * sigma, plus(scaled(1 + kappa * (L[0] - mean), plain), kappa, weighted)
+    return sum(L) + std_weight * sigma, weighted_sum([1 + kappa * (L[0] - mean), kappa], [plain, weighted])
 
 
-def combine(evaluated, reference):
-    """Give sum_j grad R_j and sum_j (L_ij - reference) grad R_j; of a single j the first is enough."""
-    if len(evaluated) == 1:
-        return [evaluated[0][1]]
-    plain = weighted = zeros(evaluated[0][1])
-    for loss, g in evaluated:
-        plain, weighted = plus(plain, 1, g), plus(weighted, loss - reference, g)
-    return [plain, weighted]
+OBJECTIVES = {"erm": erm, "irmv1": irmv1, "v_rex": v_rex, "mm_rex": mm_rex, "meta_irm": meta_irm}
