@@ -55,10 +55,10 @@ class Experiment:
         """Make the environments of the trial whose seed is `seed`."""
         return GENERATORS[self.generator](seed, dtype=dtype, **self.environment)
 
-    def hash(self, seed, dtype):
-        """Give ten hexadecimal digits that name what decides the results: settings, seed, dtype, version."""
+    def hash(self, seed, dtype, engine="fast"):
+        """Give ten hexadecimal digits that name what decides the results: settings, seed, dtype, engine, version."""
         decisive = {key: self.config[key] for key in ("name", "environment", "test", "algorithms")}
-        decisive.update(seed=seed, dtype=dtype, version=__version__)
+        decisive.update(seed=seed, dtype=dtype, engine=engine, version=__version__)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 
 

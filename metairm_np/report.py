@@ -15,12 +15,12 @@ def by_algorithm(records):
 
 
 def usable(records):
-    """Give the records of the trials that did not diverge."""
-    return [record for record in records if record["status"] != "diverged"]
+    """Give the records of the trials that neither diverged nor failed their audit."""
+    return [record for record in records if record["status"] in ("completed", "stopped early")]
 
 
 def accuracies(records, p_e):
-    """Give the test accuracies at `p_e` in per cent, one per trial that did not diverge."""
+    """Give the test accuracies at `p_e` in per cent, one per usable trial."""
     return np.array([100 * record["test_accuracy"][f"{p_e:g}"] for record in usable(records)])
 
 
@@ -75,6 +75,16 @@ def caption(experiment, records, dtype):
     )
 
 
+def audit_line(records):
+    """Say how the gradients that made the numbers were checked."""
+    audits = [record["audit"] for record in records]
+    checked = sum(audit["checks"] for audit in audits)
+    largest = max(np.nan if audit["largest"] is None else audit["largest"] for audit in audits)
+    line = f"audited against autograd: {checked} checks, largest difference {largest:.0e}"
+    failed = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "failed audit"]
+    return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")
+
+
 def trial_line(record):
     """Say in a line why a trial stopped and how long it took."""
     return f"{record['algorithm']}, trial {record['trial']}: {record['message']} ({record['seconds']:.0f} s)"
@@ -100,6 +110,8 @@ def report(experiment, records, dtype, machine, command):
 {caption(experiment, records, dtype)}
 
 {table(experiment, records)}
+
+{audit_line(records)}
 
 ![test accuracy over p_e](accuracy.svg)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from metairm_np import checks, figures, report, storage, sweep
+from metairm_np import blas, checks, fast, figures, report, storage, sweep
 from metairm_np.experiments import available, load
 from metairm_np.seeds import seed_sequence
+from metairm_np.training import ENGINES
 from metairm_np.version import __version__
 
 DESCRIPTION = """\
@@ -32,8 +33,8 @@ command again reuses the trials that are finished there; more --trials or --algo
   --set meta_irm.early_stopping.patience=5
   --set 'meta_irm.hidden=[390, 390]'        values are TOML
 
-Exit status: 0 all trials finished, 1 some diverged, 2 wrong input or a
-folder that cannot be used, 130 interrupted.
+Exit status: 0 all trials finished, 1 some diverged or failed their audit, 2 wrong
+input or a folder that cannot be used, 130 interrupted.
 """
 
 
@@ -59,9 +60,12 @@ def parser():
     p.add_argument("--trials", type=int, default=1, metavar="N", help="how many seeds (default: 1; the paper: 10)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="the run's seed; trial t has its child t (default: 0)")
     p.add_argument("--dtype", default="float32", help="float32 or float64 (default: float32, about twice as fast)")
+    p.add_argument("--engine", default="fast", help="fast, or spec: every gradient by autograd, about five times slower (default: fast)")
+    p.add_argument("--audit-every", type=int, default=50, metavar="N", help="compare the gradient with autograd's at the first, the last and every N-th step (default: 50)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
     p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
     p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
+    p.add_argument("--verbose", action="store_true", help="say which BLAS kernels and how many threads are used")
     p.add_argument("--version", action="version", version=f"metairm_np {__version__}")
     return p
 
@@ -78,8 +82,18 @@ def main(arguments=None):
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    if args.verbose:
+        print(engine_line(args.engine))
     command = shlex.join(["python", "-m", "metairm_np.run", *arguments])
     return execute(args, experiment, algorithms, folder, command)
+
+
+def engine_line(engine):
+    """Say what will compute, and what would make it faster."""
+    kernels = blas.kernels()
+    with_kernels = f"OpenBLAS with its {kernels} kernels" if kernels else "a BLAS other than OpenBLAS"
+    used = f"engine {engine}, {fast.threads()} threads on {blas.cores()} cores, {with_kernels}"
+    return f"{used}; {blas.advice()}" if blas.advice() else used
 
 
 def listing():
@@ -95,6 +109,8 @@ def prepare(args):
     """Check everything that the user gave, make the run folder, and write the config and the machine into it."""
     checks.count("--trials", args.trials, 1)
     checks.choice("dtype", args.dtype, ("float32", "float64"))
+    checks.choice("engine", args.engine, ENGINES)
+    checks.count("--audit-every", args.audit_every, 1)
     seed_sequence(args.seed)
     experiment = load(args.experiment, args.set, args.quick)
     algorithms = list(experiment.algorithms)
@@ -106,8 +122,8 @@ def prepare(args):
     for name in algorithms:
         experiment.algorithms[name].settings.check_for(len(trial.train_p), len(trial.validation))
     kind = f"{experiment.name}-quick" if args.quick else experiment.name
-    folder = Path(args.out) / f"{kind}-{experiment.hash(args.seed, args.dtype)}"
-    settings = {**experiment.config, "seed": args.seed, "dtype": args.dtype, "quick": args.quick}
+    folder = Path(args.out) / f"{kind}-{experiment.hash(args.seed, args.dtype, args.engine)}"
+    settings = {**experiment.config, "seed": args.seed, "dtype": args.dtype, "engine": args.engine, "quick": args.quick}
     try:
         storage.write_json(folder / "config.json", settings, indent=1)
         storage.write_json(folder / "machine.json", sweep.machine(), indent=1)
@@ -134,7 +150,10 @@ def execute(args, experiment, algorithms, folder, command):
     interrupted = False
     try:
         try:
-            sweep.run(experiment, algorithms, args.trials, args.seed, args.dtype, folder, on_trial, on_record)
+            sweep.run(
+                experiment, algorithms, args.trials, args.seed, args.dtype, folder, engine=args.engine, audit_every=args.audit_every,
+                on_trial=on_trial, on_record=on_record,
+            )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
             progress.close()
@@ -146,11 +165,12 @@ def execute(args, experiment, algorithms, folder, command):
         return 2
     if interrupted:
         return 128 + signal.SIGINT
-    diverged = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "diverged"]
-    if diverged:
-        print(f"diverged: {', '.join(diverged)}; their histories are in {folder}/trials", file=sys.stderr)
+    for status in ("diverged", "failed audit"):
+        names = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == status]
+        if names:
+            print(f"{status}: {', '.join(names)}; their histories are in {folder}/trials", file=sys.stderr)
     print(folder)
-    return 1 if diverged else 0
+    return 1 if len(report.usable(records)) < len(records) else 0
 
 
 def conclude(args, experiment, folder, command):
@@ -159,7 +179,7 @@ def conclude(args, experiment, folder, command):
     if not records:
         return
     machine = storage.read_json(folder / "machine.json")
-    print(f"\n{report.caption(experiment, records, args.dtype)}\n\n{report.table(experiment, records)}\n")
+    print(f"\n{report.caption(experiment, records, args.dtype)}\n\n{report.table(experiment, records)}\n\n{report.audit_line(records)}\n")
     storage.write(folder / "results.csv", report.results_csv(records))
     storage.write(folder / "report.md", report.report(experiment, records, args.dtype, machine, command))
     for kind, image in figures.accuracy_over_p_e(experiment, records).items():

@@ -6,7 +6,7 @@ children by key instead (the numbers `spawn` would give a fresh object) makes ea
 
 import numpy as np
 
-DATA, INIT, NOISE = 0, 1, 2  # the streams of a trial: its data, the first parameters, DropGrad and sampling
+DATA, INIT, NOISE, AUDIT = range(4)  # the streams of a trial: its data, first parameters, DropGrad and sampling, audits
 
 
 def seed_sequence(seed):

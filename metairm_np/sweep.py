@@ -8,9 +8,9 @@ from importlib.metadata import version
 import numpy as np
 import scipy
 
-from metairm_np import spec, storage
+from metairm_np import blas, fast, storage
 from metairm_np.seeds import child
-from metairm_np.training import train
+from metairm_np.training import ENGINES, train
 from metairm_np.version import __version__
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE")
@@ -38,19 +38,20 @@ def stored(folder, algorithms):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
-def run_trial(experiment, algorithm, data, seed, trial, on_step=None):
+def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_every=50, on_step=None):
     """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
 
     `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms.
     """
-    settings = experiment.algorithms[algorithm].settings
+    settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
     data = data.greyscale() if settings.greyscale else data
     test = [data.test(p_e) for p_e in experiment.test_p]
     watched = [env for env in test if env.p_e in experiment.table_p]
     began = time.perf_counter()
     result = train(
-        settings, data.train, data.validation, child(seed, trial), n_classes=data.n_classes, test=watched, on_step=on_step
-    )
+        settings, data.train, data.validation, child(seed, trial), n_classes=data.n_classes, test=watched, engine=module,
+        audit_every=audit_every, on_step=on_step,
+    )  # fmt: skip
     seconds = time.perf_counter() - began
     return {
         "algorithm": algorithm,
@@ -61,15 +62,17 @@ def run_trial(experiment, algorithm, data, seed, trial, on_step=None):
         "step": result.step,
         "last_step": result.last_step,
         "seconds": round(seconds, 3),
+        "engine": engine,
+        "audit": result.audit,
         "machine": machine(),
         "watched_p_e": experiment.table_p,
-        "train_accuracy": [spec.accuracy(result.params, env) for env in data.train],
-        "test_accuracy": {f"{env.p_e:g}": spec.accuracy(result.params, env) for env in test},
+        "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
+        "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
         "history": result.history,
     }
 
 
-def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_record=None):
+def run(experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", audit_every=50, on_trial=None, on_record=None):
     """Run trials 0..`trials`-1 of each algorithm that `folder` does not hold yet, and store each as it ends.
 
     Parameters
@@ -79,6 +82,9 @@ def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_r
     trials, seed : int
     dtype : {"float32", "float64"}
     folder : path
+    engine : {"fast", "spec"}, default "fast"
+    audit_every : int, default 50
+        See `metairm_np.training.train`.
     on_trial : callable(algorithm, trial), optional
         Called before a trial; gives the `on_step` of its training.
     on_record : callable(record, new), optional
@@ -92,7 +98,9 @@ def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_r
             if new:
                 data = data or experiment.data(child(seed, trial), dtype)
                 on_step = on_trial(algorithm, trial) if on_trial else None
-                record = run_trial(experiment, algorithm, data, seed, trial, on_step)
+                record = run_trial(
+                    experiment, algorithm, data, seed, trial, engine=engine, audit_every=audit_every, on_step=on_step
+                )
                 storage.write_json(trial_path(folder, algorithm, trial), record)
             if on_record:
                 on_record(record, new)
@@ -100,18 +108,19 @@ def run(experiment, algorithms, trials, seed, dtype, folder, on_trial=None, on_r
 
 def machine():
     """Give what the results may depend on besides the config: versions, BLAS, processor and threads."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    affinity = getattr(os, "sched_getaffinity", None)
+    built_with = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "metairm_np": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "autograd": version("autograd"),
         "scipy": scipy.__version__,
-        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "blas": f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip(),
+        "blas_kernels": blas.kernels() or "unknown",
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": blas.cores(),
+        "threads": fast.threads(),
         "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
     }
 

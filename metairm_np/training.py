@@ -1,19 +1,19 @@
-"""The training loop: any objective, any engine, early stopping and a history of what the figures need.
-
-An engine is anything with `value_and_grad(name, params, envs, **hyper)`; `metairm_np.spec` is one.
-"""
+"""The training loop: any objective, either engine, early stopping, an audit and a history of what the figures need."""
 
 from dataclasses import dataclass, field
 from math import isfinite
 
 import numpy as np
 
-from metairm_np import checks, spec
+from metairm_np import checks, fast, spec
+from metairm_np.audit import Audit
 from metairm_np.environments import Environment
 from metairm_np.mlp import init_mlp, zip_map
 from metairm_np.optimizers import SGD, Adam
-from metairm_np.seeds import INIT, NOISE, child
+from metairm_np.seeds import AUDIT, INIT, NOISE, child
 from metairm_np.stopping import EarlyStopping, StoppingRule
+
+ENGINES = {"fast": fast, "spec": spec}
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ class Settings:
 class Result:
     """What training gave: the parameters kept, why it stopped, and the history.
 
-    `status` is "completed", "stopped early" or "diverged"; `step` is the step whose parameters are kept, `last_step` the
-    last one reached, `message` one sentence on both. `history` has one dict a step (see `train`).
+    `status` is "completed", "stopped early", "diverged" or "failed audit"; `step` is the step whose parameters are kept,
+    `last_step` the last one reached, `message` one sentence on both. `history` has one dict a step (see `train`), `audit` what
+    `Audit.summary` gives.
     """
 
     params: list
@@ -114,10 +115,11 @@ class Result:
     step: int
     last_step: int
     history: list
+    audit: dict
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is caught and reported in a sentence
-def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec, log_every=10, on_step=None):
+def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast, audit_every=50, log_every=10, on_step=None):
     """Train one model on full batches.
 
     Parameters
@@ -131,7 +133,11 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
     n_classes : int, default 2
     test : list of Environment, optional
         Only observed: accuracies on them go into the history and nowhere else.
-    engine : default `metairm_np.spec`
+    engine : {metairm_np.fast, metairm_np.spec}, default `metairm_np.fast`
+        What computes risks and gradients.
+    audit_every : int, default 50
+        How often the engine's gradient is compared with autograd's on the spec, see `Audit`; the first and the last step always
+        are. The trial ends at the first comparison that fails.
     log_every : int, default 10
         How often the dearer quantities enter the history; the last step always has them.
     on_step : callable, optional
@@ -151,25 +157,29 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
     """
     settings.check_for(len(envs), len(validation))
     checks.count("log_every", log_every, 1)
-    sizes = (envs[0].x.shape[1], *settings.hidden, 1 if n_classes == 2 else n_classes)
-    params = init_mlp(sizes, child(seed, INIT), dtype=envs[0].x.dtype, scheme=settings.init)
-    rng = np.random.default_rng(child(seed, NOISE))
+    checks.count("audit_every", audit_every, 1)
+    sizes = (envs[0].shape[1], *settings.hidden, 1 if n_classes == 2 else n_classes)
+    params = init_mlp(sizes, child(seed, INIT), dtype=envs[0].dtype, scheme=settings.init)
+    rng, audit = np.random.default_rng(child(seed, NOISE)), Audit(engine, child(seed, AUDIT))
     optimizer = Adam(settings.lr) if settings.optimizer == "adam" else SGD(settings.lr, settings.momentum)
     stopping = settings.early_stopping and EarlyStopping(settings.early_stopping)
     history, status = [], "completed"
     for step in range(settings.steps + 1):
-        row = {"step": step, **validation_risks(params, validation)}
+        row = {"step": step, **validation_risks(engine, params, validation)}
         history.append(row)
         if stopping and stopping.update(step, row["validation_risk"], params):
             status = "stopped early"
         last = status != "completed" or step == settings.steps
         if last or step % log_every == 0:
-            row.update(observe(settings, params, envs, validation, test))
+            row.update(observe(settings, engine, params, envs, validation, test))
             if not np.isfinite(row["risk"]).all():
                 status, last = "diverged", True
+        hyper, weight = hyper_at(settings, step, len(envs))
+        hyper.update(random_hyper(settings, rng, params, len(envs)))
+        if status != "diverged" and (last or step % audit_every == 0):
+            if not audit.passes(settings.objective, params, envs, l2=settings.l2, **hyper):
+                status, last = "failed audit", True
         if not last:
-            hyper, weight = hyper_at(settings, step, len(envs))
-            hyper.update(random_hyper(settings, rng, params, len(envs)))
             value, gradient = engine.value_and_grad(settings.objective, params, envs, l2=settings.l2, **hyper)
             if settings.rescale and weight > 1:
                 value, gradient = value / weight, zip_map(lambda g, w=weight: g / w, gradient)
@@ -182,12 +192,18 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=spec
             break
         params = optimizer.step(params, gradient)
     kept = step
-    if stopping and stopping.best is not None and status != "diverged":
+    if stopping and stopping.best is not None and status in ("completed", "stopped early"):
         kept, params = stopping.best_step, stopping.best
-    return Result(params, status, _message(status, step, kept, settings), kept, step, history)
+    message = _message(status, step, kept, settings, audit)
+    return Result(params, status, message, kept, step, history, audit.summary())
 
 
-def _message(status, step, kept, settings):
+def _message(status, step, kept, settings, audit):
+    if status == "failed audit":
+        return (
+            f"FAILED ITS AUDIT at step {step}: the gradient in use differs from autograd's by {audit.largest:.1e} of its largest "
+            f"entry, allowed are {audit.limit:.0e}; its numbers must not be used, please report this"
+        )
     if status == "diverged":
         return (
             f"diverged: a risk, the objective or its gradient is not finite at step {step}; a smaller lr or inner_lr may help"
@@ -231,29 +247,29 @@ def random_hyper(settings, rng, params, n_envs):
     return drawn
 
 
-def validation_risks(params, validation):
+def validation_risks(engine, params, validation):
     """Give the risk on each validation set and their population standard deviation, which early stopping watches."""
     if not validation:
         return {}
-    risk = [float(spec.risk(params, env)) for env in validation]
+    risk = [float(r) for r in engine.risks(params, validation)]
     return {"validation_risk": risk, "validation_sigma": float(np.std(risk))}
 
 
-def observe(settings, params, envs, validation, test):
+def observe(settings, engine, params, envs, validation, test):
     """Give the quantities that cost a pass over the data: risks, accuracies and the objective's own terms."""
     row = {
-        "risk": [float(r) for r in spec.risks(params, envs)],
-        "accuracy": [spec.accuracy(params, env) for env in envs],
-        "validation_accuracy": [spec.accuracy(params, env) for env in validation],
-        "test_accuracy": [spec.accuracy(params, env) for env in test],
+        "risk": [float(r) for r in engine.risks(params, envs)],
+        "accuracy": [engine.accuracy(params, env) for env in envs],
+        "validation_accuracy": [engine.accuracy(params, env) for env in validation],
+        "test_accuracy": [engine.accuracy(params, env) for env in test],
     }
     if settings.objective == "irmv1":
-        row["penalty"] = [float(spec.irmv1_penalty(params, env)) for env in envs]
+        row["penalty"] = [float(engine.irmv1_penalty(params, env)) for env in envs]
     elif settings.objective == "v_rex":
         row["penalty"] = float(spec.variance(np.array(row["risk"])))
     elif settings.objective == "meta_irm":
         hyper = spec.with_inner_l2(settings.hyper, settings.l2)
         hyper = {key: value for key, value in hyper.items() if key != "std_weight"}
-        meta_losses = spec.meta_losses(params, envs, **hyper)  # without noise, over all pairs
+        meta_losses = engine.meta_losses(params, envs, **hyper)  # without noise, over all pairs
         row.update(meta_loss=[float(loss) for loss in meta_losses], sigma=float(spec.sigma(meta_losses)))
     return row

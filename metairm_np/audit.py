@@ -1,0 +1,61 @@
+"""The audit: the gradient in use against autograd's on `metairm_np.spec`, in the very run that uses it."""
+
+import numpy as np
+
+from metairm_np import spec
+from metairm_np.mlp import zip_map
+
+SAMPLES = 512  # of each environment
+LIMITS = {"float64": 1e-8, "float32": 1e-3}
+
+
+class Audit:
+    """Compares an engine's gradients with autograd's in float64, each time on a fresh random subset of the samples.
+
+    A difference above the limit is measured again on another subset, and the smaller counts: in float32, a hidden unit that is
+    within rounding of 0 for one sample may be on in one gradient and off in the other, which is no error; an error stays.
+
+    Parameters
+    ----------
+    engine : module with `value_and_grad`
+    seed : int or numpy.random.SeedSequence
+        Draws the subsets.
+
+    Attributes
+    ----------
+    checks, repeated : int
+        Comparisons made, and how many of them took a second subset.
+    largest : float
+        The largest difference found: of an entry of the gradient, relative to the gradient's largest entry.
+    limit : float
+        What is allowed for the dtype of the parameters: 1e-8 in float64, 1e-3 in float32; None before the first check.
+    """
+
+    def __init__(self, engine, seed):
+        self.engine, self.rng = engine, np.random.default_rng(seed)
+        self.checks, self.repeated, self.largest, self.limit = 0, 0, 0.0, None
+
+    def passes(self, name, params, envs, **hyper):
+        """Compare the gradients of objective `name`, and tell whether the difference is within the limit."""
+        self.limit = LIMITS[str(params[0][0].dtype)]
+        difference = self.difference(name, params, envs, **hyper)
+        if not difference <= self.limit:
+            self.repeated += 1
+            difference = np.fmin(difference, self.difference(name, params, envs, **hyper))
+        self.checks += 1
+        self.largest = float(np.maximum(self.largest, difference))  # NaN stays
+        return bool(difference <= self.limit)
+
+    def difference(self, name, params, envs, **hyper):
+        """Give the largest difference between the two gradients on a random subset, relative to the largest entry."""
+        few = [env.take(self.rng.choice(len(env), min(SAMPLES, len(env)), replace=False)) for env in envs]
+        _, ours = self.engine.value_and_grad(name, params, few, **hyper)
+        theta = zip_map(lambda part: part.astype(np.float64), params)
+        _, exact = spec.value_and_grad(name, theta, [env.astype(np.float64) for env in few], **hyper)
+        scale = max(np.abs(part).max() for pair in exact for part in pair)
+        difference = max(np.abs(a - b).max() for mine, true in zip(ours, exact) for a, b in zip(mine, true))
+        return difference / scale if scale > 0 else difference
+
+    def summary(self):
+        """Give the findings as a dict fit for JSON."""
+        return {"checks": self.checks, "repeated": self.repeated, "largest": self.largest, "limit": self.limit}
