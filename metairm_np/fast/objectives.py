@@ -38,8 +38,8 @@ def weighted_sum(weights, thetas):
     return total
 
 
-def risk_and_hits(params, envs):
-    """Give the risk and the share of right answers of each environment, lines 1 and 2."""
+def risk_and_accuracy(params, env):
+    """Give the risk and the share of right answers, lines 1 and 2."""
 
     def kernel(c):
         _, _, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
@@ -47,11 +47,12 @@ def risk_and_hits(params, envs):
         guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
         return np.array([float(loss.sum()), np.count_nonzero(guess == c.y)])
 
-    return [value / len(env) for env, (value, _) in zip(envs, sum_over(kernel, envs, [params]))]
+    value, _ = sum_over(kernel, env, [params])
+    return value / len(env)
 
 
-def gradients(params, envs, kept=None):
-    """Give (R^e, grad R^e) of each environment, lines 1 to 4."""
+def gradient(params, env, kept=None):
+    """Give R^e and its gradient, lines 1 to 4."""
 
     def kernel(c):
         h, step, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
@@ -59,8 +60,8 @@ def gradients(params, envs, kept=None):
         network.backward(c.thetas[0], h, step, delta, c.totals[0], c.work)
         return float(loss.sum())
 
-    sums = sum_over(kernel, envs, [params], 1, kept)
-    return [(loss / len(env), scaled(1 / len(env), total)) for env, (loss, (total,)) in zip(envs, sums)]
+    loss, (total,) = sum_over(kernel, env, [params], 1, kept)
+    return loss / len(env), scaled(1 / len(env), total)
 
 
 def hessian_vector_products(params, env, vectors, kept=None):
@@ -75,7 +76,7 @@ def hessian_vector_products(params, env, vectors, kept=None):
             network.r_backward(theta, v, h, step, Rh, delta, network.curve(f, c.y, delta, Rf), total, c.work)
         return 0.0
 
-    ((_, totals),) = sum_over(kernel, [env], [params, *vectors], len(vectors), kept)
+    _, totals = sum_over(kernel, env, [params, *vectors], len(vectors), kept)
     return [scaled(1 / len(env), total) for total in totals]
 
 
@@ -84,13 +85,16 @@ def hessian_vector_products(params, env, vectors, kept=None):
 
 def erm(params, envs):
     """Give sum_e R^e."""
-    R, g = zip(*gradients(params, envs))
-    return sum(R), weighted_sum([1] * len(R), g)
+    value, total = 0.0, zeros(params)
+    for env in envs:
+        R, g = gradient(params, env)
+        value, total = value + R, plus(total, 1, g)
+    return value, total
 
 
 def v_rex(params, envs, penalty_weight):
     """(12) Give sum_e R^e + penalty_weight Var_e R^e; d Var / d R^e = 2 (R^e - mean R) / E."""
-    R, g = zip(*gradients(params, envs))
+    R, g = zip(*[gradient(params, env) for env in envs])
     E, mean = len(R), sum(R) / len(R)
     value = sum(R) + penalty_weight * float(spec.variance(np.array(R)))
     return value, weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
@@ -98,7 +102,7 @@ def v_rex(params, envs, penalty_weight):
 
 def mm_rex(params, envs, lambda_min):
     """(13) Give (1 - E lambda_min) max_e R^e + lambda_min sum_e R^e; ties share the maximum's derivative."""
-    R, g = zip(*gradients(params, envs))
+    R, g = zip(*[gradient(params, env) for env in envs])
     weight = 1 - len(R) * lambda_min
     weights = [lambda_min + weight * (r == max(R)) / R.count(max(R)) for r in R]
     return weight * max(R) + lambda_min * sum(R), weighted_sum(weights, g)
@@ -112,13 +116,13 @@ def penalty_slope(params, env, kept=None):
         loss, delta = network.loss_and_slope(f, c.y)
         return np.array([float(loss.sum()), float((delta * f).sum())])
 
-    ((value, _),) = sum_over(kernel, [env], [params], 0, kept)
+    value, _ = sum_over(kernel, env, [params], 0, kept)
     return value / len(env)
 
 
 def irmv1(params, envs, penalty_weight):
     """(15) Give sum_e R^e + penalty_weight s_e^2, s_e the slope of line 14; d (delta . f) / d f = delta + (d delta / d f) f."""
-    value, gradient, kept = 0.0, zeros(params), Kept(params, envs)
+    value, total, kept = 0.0, zeros(params), Kept(params, envs)
     for env in envs:
         R, s = penalty_slope(params, env, kept)
 
@@ -129,9 +133,9 @@ def irmv1(params, envs, penalty_weight):
             network.backward(c.thetas[0], h, step, bent, c.totals[0], c.work)
             return 0.0
 
-        ((_, (total,)),) = sum_over(kernel, [env], [params], 1, kept)
-        value, gradient = value + float(R + penalty_weight * s**2), plus(gradient, 1 / len(env), total)
-    return value, gradient
+        _, (g,) = sum_over(kernel, env, [params], 1, kept)
+        value, total = value + float(R + penalty_weight * s**2), plus(total, 1 / len(env), g)
+    return value, total
 
 
 # ---- meta-IRM ----------------------------------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def trajectory(params, env, inner_lr, inner_steps=1, inner_l2=0.0, noise=None, k
     """(8) theta_{t+1} = theta_t - alpha m_t (grad R_i(theta_t) + 2 mu theta_t); give [theta_0, ..., theta_T]."""
     thetas = [params]
     for t in range(inner_steps):
-        ((_, g),) = gradients(thetas[-1], [env], kept)
+        _, g = gradient(thetas[-1], env, kept)
         g = plus(g, 2 * inner_l2, thetas[-1])
         g = g if noise is None else masked(noise[t], g)
         thetas.append(plus(thetas[-1], -inner_lr, g))
@@ -174,14 +178,18 @@ def meta_irm(
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
         thetas = trajectory(params, envs[i], inner_lr, inner_steps, inner_l2, noise, kept)
-        losses, g = zip(*gradients(thetas[-1], [envs[j] for first, j in pairs if first == i]))
-        L += losses
-        # of a single j one vector is enough: the other is a multiple of it
-        vectors = [weighted_sum([1] * len(g), g), weighted_sum([loss - L[0] for loss in losses], g)][: len(g)]
+        evaluated = [j for first, j in pairs if first == i]
+        vectors = [zeros(params), zeros(params)]
+        for j in evaluated:
+            loss, g = gradient(thetas[-1], envs[j])
+            L.append(loss)
+            vectors = [plus(vectors[0], 1, g), plus(vectors[1], loss - L[0], g)]
         if not first_order:
-            vectors = pull_back(vectors, thetas, envs[i], inner_lr, inner_l2, noise, kept)
-        plain = plus(plain, 1, vectors[0])
-        weighted = plus(weighted, 1, vectors[1]) if len(g) > 1 else plus(weighted, losses[0] - L[0], vectors[0])
+            # of a single j one vector is enough, for the other is a multiple of it
+            vectors = pull_back(vectors[: len(evaluated)], thetas, envs[i], inner_lr, inner_l2, noise, kept)
+        if len(vectors) == 1:
+            vectors = [vectors[0], scaled(L[-1] - L[0], vectors[0])]
+        plain, weighted = plus(plain, 1, vectors[0]), plus(weighted, 1, vectors[1])
     mean, sigma = sum(L) / len(L), float(spec.sigma(np.array(L)))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
     return sum(L) + std_weight * sigma, weighted_sum([1 + kappa * (L[0] - mean), kappa], [plain, weighted])

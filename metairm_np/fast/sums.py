@@ -39,9 +39,8 @@ class Chunk(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some of the chunks (slices) of one group of environment number `env`; `first` is the group's first row there."""
+    """Some of the chunks (slices) of one group of an environment; `first` is the group's first row there."""
 
-    env: int
     group: Group
     first: int
     chunks: list
@@ -69,48 +68,47 @@ class Kept:
 def threads():
     """Give the number of threads: the first of OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, MKL_NUM_THREADS that is set, or the cores."""
     for name in THREAD_VARIABLES:
-        if os.environ.get(name, "").isdigit() and int(os.environ[name]) > 0:
-            return int(os.environ[name])
+        value = os.environ.get(name, "")
+        if value.isdecimal() and int(value) > 0:
+            return int(value)
     return blas.cores()
 
 
-def sum_over(kernel, envs, thetas, n_totals=0, kept=None):
-    """Sum over the samples of each environment.
+def sum_over(kernel, env, thetas, n_totals=0, kept=None):
+    """Sum over the samples of an environment.
 
     Parameters
     ----------
     kernel : callable
-        Gives a number for a Chunk, and adds to its totals.
-    envs : list of Environment
+        Gives a number, or an array, for a Chunk and adds to its totals.
+    env : Environment
     thetas : list of params
         What the kernel needs: the parameters first, then vectors of their shape.
     n_totals : int, default 0
         How many lists of (dW, db) the kernel adds to.
     kept : Kept, optional
-        Where the activations are kept, or have been kept by an earlier call with the same environment and thetas[0]; then
-        `envs` has one environment.
+        Where to keep the activations, and where to find them if the last call had the same environment and thetas[0].
 
     Returns
     -------
-    list of (number, totals), one per environment
+    number, totals
     """
-    parts = [part for e, env in enumerate(envs) for part in cut(e, env, thetas)]
-    known = kept is not None and kept.env is envs[0] and kept.theta is thetas[0]
+    parts = cut(env, thetas)
+    known = kept is not None and kept.env is env and kept.theta is thetas[0]
     with blas.one_thread():
         workers = map if len(parts) == 1 or threads() == 1 else _pool(threads()).map
         done = list(workers(lambda part: run(part, kernel, n_totals, kept, known), parts))
     if kept is not None:
-        kept.env, kept.theta = envs[0], thetas[0]
-    sums = [[0.0, [zeros(thetas[0]) for _ in range(n_totals)]] for _ in envs]
-    for part, (value, totals) in zip(parts, done):
-        sums[part.env][0] += value
-        for whole, total in zip(sums[part.env][1], totals):
+        kept.env, kept.theta = env, thetas[0]
+    sums = [zeros(thetas[0]) for _ in range(n_totals)]
+    for part, (_, totals) in zip(parts, done):
+        for whole, total in zip(sums, totals):
             add(whole, part.group.columns, total)
-    return sums
+    return sum(value for value, _ in done), sums
 
 
-def cut(e, env, thetas):
-    """Cut environment number `e` into parts."""
+def cut(env, thetas):
+    """Cut an environment into parts."""
     widest = max(W.shape[1] for W, _ in thetas[0])
     rows = max(16, CHUNK_BYTES // (widest * env.dtype.itemsize))
     share = -(-PARTS // len(env.groups))
@@ -120,7 +118,7 @@ def cut(e, env, thetas):
         chunks = [slice(start, min(start + rows, m)) for start in range(0, m, rows)]
         local = [restrict(theta, group.columns) for theta in thetas]
         # every share-th chunk, because the later ones are wider
-        parts += [Part(e, group, first, chunks[p::share], local) for p in range(min(share, len(chunks)))]
+        parts += [Part(group, first, chunks[p::share], local) for p in range(min(share, len(chunks)))]
         first += m
     return parts
 
