@@ -47,13 +47,18 @@ class Audit:
         return bool(difference <= self.limit)
 
     def difference(self, name, params, envs, **hyper):
-        """Give the largest difference between the two gradients on a random subset, relative to the largest entry."""
+        """Give the largest difference between the two gradients on a random subset, relative to the largest entry.
+
+        NaN if autograd's gradient is not finite, infinity if only the engine's is not.
+        """
         few = [env.take(self.rng.choice(len(env), min(SAMPLES, len(env)), replace=False)) for env in envs]
         _, ours = self.engine.value_and_grad(name, params, few, **hyper)
         theta = zip_map(lambda part: part.astype(np.float64), params)
         _, exact = spec.value_and_grad(name, theta, [env.astype(np.float64) for env in few], **hyper)
-        scale = max(np.abs(part).max() for pair in exact for part in pair)
-        difference = max(np.abs(a - b).max() for mine, true in zip(ours, exact) for a, b in zip(mine, true))
+        ours, exact = (np.concatenate([part.ravel() for pair in gradient for part in pair]) for gradient in (ours, exact))
+        scale, difference = np.abs(exact).max(), np.abs(ours - exact).max()
+        if np.isfinite(scale) and not np.isfinite(difference):
+            return np.inf
         return difference / scale if scale > 0 else difference
 
     def summary(self):

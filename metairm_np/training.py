@@ -176,9 +176,7 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast
                 status, last = "diverged", True
         hyper, weight = hyper_at(settings, step, len(envs))
         hyper.update(random_hyper(settings, rng, params, len(envs)))
-        if status != "diverged" and (last or step % audit_every == 0):
-            if not audit.passes(settings.objective, params, envs, l2=settings.l2, **hyper):
-                status, last = "failed audit", True
+        audited = last or step % audit_every == 0
         if not last:
             value, gradient = engine.value_and_grad(settings.objective, params, envs, l2=settings.l2, **hyper)
             if settings.rescale and weight > 1:
@@ -186,6 +184,8 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast
             row.update(objective=value, weight=weight)
             if not (isfinite(value) and all(np.isfinite(part).all() for pair in gradient for part in pair)):
                 status, last = "diverged", True
+        if audited and status != "diverged" and not audit.passes(settings.objective, params, envs, l2=settings.l2, **hyper):
+            status, last = "diverged" if np.isnan(audit.largest) else "failed audit", True
         if on_step:
             on_step(row)
         if last:

@@ -3,9 +3,10 @@
 import os
 
 import pytest
+from problems import problem
 
 from metairm_np import blas, fast
-from metairm_np.fast.sums import THREAD_VARIABLES
+from metairm_np.fast import sums
 
 openblas = pytest.mark.skipif(blas._openblas("set_num_threads") is None, reason="NumPy uses another BLAS than OpenBLAS")
 
@@ -81,6 +82,20 @@ def test_one_thread_restores_when_the_first_leaves_first(two_threads):
     assert two_threads() == 2
 
 
+@openblas
+def test_the_engine_runs_blas_in_one_thread_and_restores_it(two_threads, monkeypatch):
+    monkeypatch.setattr(sums, "CHUNK_BYTES", 1)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    params, envs = problem(0, n=70)
+    inside, _ = sums.sum_over(lambda chunk: two_threads(), envs[0], [params])
+    assert inside == 5  # once for each chunk of at most 16 samples
+    fast.value_and_grad("meta_irm", params, envs, inner_lr=0.1, std_weight=1.0)
+    assert two_threads() == 2
+    with pytest.raises(ZeroDivisionError):
+        sums.sum_over(lambda chunk: 1 / 0, envs[0], [params])
+    assert two_threads() == 2
+
+
 @pytest.mark.parametrize("kernels", ["Haswell", "Zen"])
 def test_advice_for_avx2_kernels_on_a_processor_with_avx512(monkeypatch, kernels):
     processor(monkeypatch, kernels)
@@ -137,10 +152,10 @@ def test_cores(monkeypatch):
 
 @pytest.mark.parametrize("nonsense", [None, "", "x", "0", "-2", "1.5", "\u00b2"])
 def test_threads_are_those_of_the_first_variable_that_is_a_number(monkeypatch, nonsense):
-    assert THREAD_VARIABLES == ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    for number, name in enumerate(THREAD_VARIABLES, 3):
+    assert sums.THREAD_VARIABLES == ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    for number, name in enumerate(sums.THREAD_VARIABLES, 3):
         monkeypatch.setenv(name, str(number))
-    for number, name in enumerate(THREAD_VARIABLES, 3):
+    for number, name in enumerate(sums.THREAD_VARIABLES, 3):
         assert fast.threads() == number
         if nonsense is None:
             monkeypatch.delenv(name)

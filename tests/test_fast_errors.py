@@ -19,32 +19,32 @@ WHERE = {  # which keyword each objective takes
 CASES = []
 
 
-def bad(name, params=PARAMS, envs=ENVS, drop=(), **changes):
+def bad(name, what="", params=PARAMS, envs=ENVS, drop=(), **changes):
     hyper = {key: value for key, value in {**HYPER.get(name, {}), **changes}.items() if key not in drop}
-    told = ", ".join([f"{key}={str(value)[:30]}" for key, value in changes.items()] + [f"no {key}" for key in drop])
-    CASES.append(pytest.param(name, params, envs, hyper, id=f"{len(CASES)} {name} {told}"))
+    what = what or ", ".join([f"{key}={value!r}" for key, value in changes.items()] + [f"no {key}" for key in drop])
+    CASES.append(pytest.param(name, params, envs, hyper, id=f"{name}: {what}"))
 
 
 for name in HYPER:
-    for value in NOT_NUMBERS:
-        bad(name, l2=value)
     bad(name, outer_lr=1)
-    bad(name, envs=[])
-    bad(name, params=[])
-    bad(name, params=[(W[:3], B), LAST])
-    bad(name, params=[(W, B), (np.zeros((3, 1)), np.zeros(1))])
-    bad(name, params=[(W, B[:3]), LAST])
-    bad(name, params=[(W[0], B), LAST])
-    bad(name, params=[(W, B, B), LAST])
-    bad(name, params=[(W.tolist(), B.tolist()), LAST])
-    bad(name, params=[(W.astype(int), B), LAST])
-    bad(name, params=[(W, B.astype(int)), LAST])
-    bad(name, envs=[ENVS[0], Environment(ENVS[1].x[:, :3], ENVS[1].y)])
-    bad(name, envs=[ENVS[0], Environment(ENVS[1].x, ENVS[1].y + 1)])
-    bad(name, envs=[ENVS[0], Environment.painted(np.eye(4), np.zeros(4, int), 1, np.array([0, 1, 2, 7]))])
-    bad(name, params=FIVE, envs=[FIVE_ENVS[0], Environment(ENVS[1].x, ENVS[1].y + 4)])
+    bad(name, "no environment", envs=[])
+    bad(name, "no layer", params=[])
+    bad(name, "width of x", params=[(W[:3], B), LAST])
+    bad(name, "width of a layer", params=[(W, B), (np.zeros((3, 1)), np.zeros(1))])
+    bad(name, "width of one x", envs=[ENVS[0], Environment(ENVS[1].x[:, :3], ENVS[1].y)])
+    bad(name, "label too large", envs=[ENVS[0], Environment(ENVS[1].x, ENVS[1].y + 1)])
+    bad(name, "label of five too large", params=FIVE, envs=[FIVE_ENVS[0], Environment(ENVS[1].x, ENVS[1].y + 4)])
+    bad(name, "label of a painted one", envs=[ENVS[0], Environment.painted(np.eye(4), np.zeros(4, int), 1, np.arange(4))])
+BAD_LAYERS = {
+    "bias of another width": (W, B[:3]), "a vector for W": (W[0], B), "three arrays": (W, B, B),
+    "lists": (W.tolist(), B.tolist()), "whole numbers": (W.astype(int), B), "whole numbers in b": (W, B.astype(int)),
+}  # fmt: skip
+for what, layer in BAD_LAYERS.items():
+    bad("erm", what, params=[layer, LAST])
+for value in NOT_NUMBERS:
+    bad("erm", l2=value)
 for name in ("v_rex", "mm_rex", "meta_irm"):
-    bad(name, envs=ENVS[:1])
+    bad(name, "one environment", envs=ENVS[:1])
 for key, names in WHERE.items():
     for name in names:
         for value in NOT_NUMBERS:
@@ -55,7 +55,7 @@ for name, key in (("irmv1", "penalty_weight"), ("v_rex", "penalty_weight"), ("mm
 bad("meta_irm", drop=["std_weight"])
 bad("meta_irm", drop=["inner_lr", "std_weight"])
 for name in ("irm", "ERM", "", None, 3):
-    bad(name)
+    bad(name, "unknown")
 bad("erm", inner_lr=0.1)
 bad("irmv1", penalty_weigth=1.0)
 bad("meta_irm", envs=ENVS[:2], lambda_min=0.1)
@@ -69,11 +69,14 @@ for value in NOT_SWITCHES:
 for pairs in ([], [(0, 3)], [(0, 1), (-1, 0)], [(0, 1, 2)], [(0,)], [(0.0, 1)], [("0", "1")], np.array([[0.0, 1.0]]), 5, [5]):
     bad("meta_irm", pairs=pairs)
 bad("meta_irm", pairs=[(0, 1)], same_env=True)
-for noise in ([], NOISE[:2], NOISE[0], 5, "xyz", [[[(1, 2)] * 2]] * 3, [[step[:1] for step in steps] for steps in NOISE]):
-    bad("meta_irm", gradient_noise=noise)
-bad("meta_irm", gradient_noise=NOISE, inner_steps=3)
-bad("meta_irm", gradient_noise=[NOISE[0], NOISE[1], [[(W.T, B), LAST]]])
-bad("meta_irm", gradient_noise=[NOISE[0], NOISE[1], [[(W, B[None]), LAST]]])
+BAD_NOISE = {
+    "none at all": [], "for two environments": NOISE[:2], "for two layers": NOISE[0], "a number": 5, "a word": "xyz",
+    "numbers for arrays": [[[(1, 2)] * 2]] * 3, "for one layer": [[step[:1] for step in steps] for steps in NOISE],
+    "another shape": [NOISE[0], NOISE[1], [[(W.T, B), LAST]]], "another rank": [NOISE[0], NOISE[1], [[(W, B[None]), LAST]]],
+}  # fmt: skip
+for what, noise in BAD_NOISE.items():
+    bad("meta_irm", f"gradient_noise {what}", gradient_noise=noise)
+bad("meta_irm", "gradient_noise for two steps of three", gradient_noise=NOISE, inner_steps=3)
 
 
 @pytest.mark.parametrize(("name", "params", "envs", "hyper"), CASES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import HYPER, flat
 
-from metairm_np import init_mlp, spec
+from metairm_np import fast, init_mlp, spec
 from metairm_np.environments import synthetic_digits
 from metairm_np.optimizers import Adam
 from metairm_np.seeds import INIT, NOISE, child
@@ -25,7 +25,7 @@ def settings(objective="erm", **options):
 
 @pytest.mark.parametrize("objective", sorted(HYPER))
 def test_each_step_is_one_optimizer_step_along_the_objective(objective):
-    result = run(settings(objective, l2=0.01))
+    result = run(settings(objective, l2=0.01), engine=spec)
     params, optimizer = init_mlp((392, 8, 1), child(0, INIT)), Adam(0.01)
     for row in result.history[:-1]:
         value, gradient = spec.value_and_grad(objective, params, TRIAL.train, l2=0.01, **HYPER[objective])
@@ -53,13 +53,13 @@ def test_history_holds_what_the_figures_need():
 
 
 def test_logged_quantities_are_those_of_the_spec():
-    seen = run(settings("meta_irm", steps=0)).history[0]
+    seen = run(settings("meta_irm", steps=0), engine=spec).history[0]
     params = init_mlp((392, 8, 1), child(0, INIT))
     L = spec.meta_losses(params, TRIAL.train, 0.3)
     assert seen["meta_loss"] == L.tolist()
     assert seen["sigma"] == np.std(L)
     assert seen["risk"] == [spec.risk(params, env) for env in TRIAL.train]
-    seen = run(settings("irmv1", steps=0)).history[0]
+    seen = run(settings("irmv1", steps=0), engine=spec).history[0]
     assert seen["penalty"] == [spec.irmv1_penalty(params, env) for env in TRIAL.train]
 
 
@@ -67,7 +67,8 @@ def test_logged_quantities_are_those_of_the_spec():
 def test_annealing_and_rescaling(objective):
     name, initial, weight = ("lambda_min", 0.0, 9.0) if objective == "mm_rex" else ("penalty_weight", 1.0, 50.0)
     final = -4.0 if objective == "mm_rex" else 50.0
-    result = run(settings(objective, hyper={name: final}, anneal_steps=2, rescale=True, l2=0.01, optimizer="sgd", steps=4))
+    annealed = settings(objective, hyper={name: final}, anneal_steps=2, rescale=True, l2=0.01, optimizer="sgd", steps=4)
+    result = run(annealed, engine=spec)
     params = init_mlp((392, 8, 1), child(0, INIT))
     for row in result.history[:-1]:
         hyper, divisor = ({name: initial}, 1.0) if row["step"] < 2 else ({name: final}, weight)
@@ -75,6 +76,16 @@ def test_annealing_and_rescaling(objective):
         assert row["objective"] == value / divisor
         params = [(W - 0.01 * dW / divisor, b - 0.01 * db / divisor) for (W, b), (dW, db) in zip(params, gradient)]
     np.testing.assert_allclose(flat(result.params), flat(params), rtol=1e-12)
+
+
+@pytest.mark.parametrize("objective", sorted(HYPER))
+def test_both_engines_give_the_same_history(objective):
+    one, other = (run(settings(objective, l2=0.01), engine=engine, test=[TRIAL.test(0.9)]) for engine in (fast, spec))
+    assert [row.keys() for row in one.history] == [row.keys() for row in other.history]
+    for mine, theirs in zip(one.history, other.history):
+        for key, value in mine.items():
+            np.testing.assert_allclose(value, theirs[key], rtol=1e-9, atol=1e-12, err_msg=key)
+    np.testing.assert_allclose(flat(one.params), flat(other.params), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +125,52 @@ def test_same_seed_same_bits_and_another_seed_other_bits():
     one, two, other = run(settings(), 3), run(settings(), np.random.SeedSequence(3)), run(settings(), 4)
     np.testing.assert_array_equal(flat(one.params), flat(two.params))
     assert (flat(one.params) != flat(other.params)).any()
+
+
+class Wrong:
+    """The fast engine with a gradient that is `error` of its largest entry off in one place, from call number `after` on."""
+
+    def __init__(self, error, after=0):
+        self.error, self.after, self.calls = error, after, 0
+
+    def __getattr__(self, name):
+        return getattr(fast, name)
+
+    def value_and_grad(self, *arguments, **hyper):
+        value, gradient = fast.value_and_grad(*arguments, **hyper)
+        self.calls += 1
+        if self.calls > self.after:
+            gradient[-1][1][0] += self.error * np.abs(flat(gradient)).max()
+        return value, gradient
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-8), ("float32", 1e-3)])
+@pytest.mark.parametrize("objective", sorted(HYPER))
+def test_an_engine_that_is_wrong_fails_the_audit_and_a_right_one_passes(objective, dtype, limit):
+    trial = synthetic_digits(0, 60, validation=0.2, dtype=dtype)
+    good = run(settings(objective, steps=7), trial=trial, audit_every=3)
+    assert (good.status, good.audit["checks"]) == ("completed", 4)  # steps 0, 3, 6 and the last
+    assert 0 < good.audit["largest"] < limit == good.audit["limit"]
+    assert run(settings(objective, steps=7), trial=trial, engine=Wrong(0.1 * limit)).status == "completed"
+    bad = run(settings(objective, steps=7), trial=trial, engine=Wrong(3 * limit))
+    assert (bad.status, bad.last_step) == ("failed audit", 0)
+    assert bad.audit["largest"] == pytest.approx(3 * limit, rel=0.1)
+    assert "FAILED ITS AUDIT at step 0" in bad.message
+
+
+def test_the_last_step_and_every_nth_are_audited():
+    assert run(settings(steps=7), engine=Wrong(1e-3, after=8), audit_every=100).status == "failed audit"  # one for the audit
+    late = run(settings(steps=7), engine=Wrong(1e-3, after=4), audit_every=2)
+    assert (late.status, late.last_step) == ("failed audit", 2)
+
+
+def test_an_engine_that_gives_nan_is_no_result():
+    assert run(settings(), engine=Wrong(np.nan)).status == "diverged"
+
+
+def test_audits_do_not_change_the_trajectory():
+    seldom, often = (run(settings("meta_irm", dropgrad=0.2), audit_every=n) for n in (100, 1))
+    np.testing.assert_array_equal(flat(seldom.params), flat(often.params))
 
 
 def test_early_stopping_restores_the_best_parameters():

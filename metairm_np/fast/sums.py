@@ -95,9 +95,15 @@ def sum_over(kernel, env, thetas, n_totals=0, kept=None):
     """
     parts = cut(env, thetas)
     known = kept is not None and kept.env is env and kept.theta is thetas[0]
+    errors = np.geterr()  # threads start with NumPy's defaults, not with the caller's
+
+    def run_part(part):
+        with np.errstate(**errors):
+            return run(part, kernel, n_totals, kept, known)
+
     with blas.one_thread():
         workers = map if len(parts) == 1 or threads() == 1 else _pool(threads()).map
-        done = list(workers(lambda part: run(part, kernel, n_totals, kept, known), parts))
+        done = list(workers(run_part, parts))
     if kept is not None:
         kept.env, kept.theta = env, thetas[0]
     sums = [zeros(thetas[0]) for _ in range(n_totals)]
