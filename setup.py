@@ -29,7 +29,9 @@ setup(
         'tomli; python_version < "3.11"',  # the standard library's tomllib, for the one release that lacks it
     ],
     extras_require=EXTRAS,
-    packages=["metairm_np", "metairm_np.environments", "metairm_np.bundled.data", "metairm_np.bundled.experiments"],
+    packages=[
+        "metairm_np", "metairm_np.environments", "metairm_np.fast", "metairm_np.bundled.data", "metairm_np.bundled.experiments",
+    ],
     package_dir={"metairm_np.bundled.data": "data", "metairm_np.bundled.experiments": "experiments"},
     package_data={"metairm_np.bundled.data": ["mnist14.npz", "README.md"], "metairm_np.bundled.experiments": ["*.toml"]},
     classifiers=[

@@ -1,6 +1,6 @@
 """One step's gradient in each framework, in its best form: data and parameters where and as the framework wants them.
 
-`BACKENDS[name](case)` gives (step, baseline): `step()` computes the gradient and waits for it, and gives it as a list of arrays.
+`BACKENDS[name](case)` gives `step`, which computes the gradient, waits for it and gives it as a list of arrays.
 """
 
 import sys
@@ -134,7 +134,7 @@ def jax_jit(case):
 
 
 def gemm(case):
-    """Not a gradient: the two matrix products of a dense greyscale first layer, n x 196 by 196 x 256 and back, with BLAS's threads."""
+    """Not a gradient: the products of a dense greyscale first layer, n x 196 by 196 x 256 and back, with BLAS's threads."""
     rng = np.random.default_rng(0)
     x, W, h = (rng.random(shape).astype(case["dtype"]) for shape in ((25_000, 196), (196, HIDDEN), (25_000, HIDDEN)))
     g = np.empty_like(W)

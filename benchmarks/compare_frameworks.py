@@ -2,11 +2,11 @@
 
 python benchmarks/compare_frameworks.py [--only TEXT] [--rounds N] [--out DIR]
 
-Each backend runs in a process of its own, with as many threads as there are cores. The processes take turns, one step at a time, in
-each of N rounds, so that what else the machine does hits all alike; of each round's two steps the second counts. Printed and
-written to DIR/results.json and DIR/results.md: medians, ratios to `fast` (the median over the rounds of the ratio within
-a round), peak memory beyond the data and the parameters, the largest difference from the gradient of `fast` (relative to its
-largest entry), and the share of the measured GEMM rate.
+Each backend runs in a process of its own, with as many threads as there are cores. The processes take turns in each of N
+rounds, so that what else the machine does hits all alike; of a turn's two steps the second counts. Printed and written to
+DIR/results.json and DIR/results.md: medians; ratios to `fast` (the median over the rounds of the ratio within a round); the
+peak memory beyond the data and the parameters; the largest difference from the gradient of `fast`, relative to its largest
+entry; and the share of the measured GEMM rate, see `minimal_work`.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def memory(field):
 
 
 def work(name, case, folder):
-    """Answer each line of the standard input: "step" with seconds, "finish" with the memory, leaving the gradient in `folder`."""
+    """Answer each line of standard input: "step" with seconds, "finish" with MiB, leaving the gradient in `folder`."""
     import numpy as np
     from backends import BACKENDS
 
@@ -157,7 +157,8 @@ def rows_of(result):
 
 def describe(case):
     """Name a case by what is not the default."""
-    words = [f"{case[key]:,} {text}" for key, text in (("n", "images each"), ("envs", "environments")) if case[key] != DEFAULT[key]]
+    names = {"n": "images each", "envs": "environments"}
+    words = [f"{case[key]:,} {text}" for key, text in names.items() if case[key] != DEFAULT[key]]
     words += [f"{case['classes']} classes"] * (case["classes"] != 2) + ["5 inner steps"] * (case["inner_steps"] == 5)
     name = {"meta_irm": "meta-IRM", "irmv1": "IRMv1", "v_rex": "V-REx"}[case["objective"]]
     return ", ".join([name, *words])
@@ -190,7 +191,7 @@ def main():
     """Run the command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    p.add_argument("--only", default="", metavar="TEXT", help='only cases whose name and dtype hold this text, such as "classes"')
+    p.add_argument("--only", default="", metavar="TEXT", help="only cases whose name and dtype hold this text")
     p.add_argument("--rounds", type=int, default=11, metavar="N", help="how often each backend has its turn (default: 11)")
     p.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="where results go (default: beside this script)")
     args = p.parse_args()

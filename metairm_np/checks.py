@@ -124,7 +124,7 @@ def gradient_noise(noise, params, n_envs, inner_steps):
 
 
 def hyper(name, given, params, envs):
-    """Raise unless objective `name` takes the keywords `given` for `params` and `envs`; the rules of `metairm_np.spec` at once."""
+    """Raise unless objective `name` takes these keywords for `params` and `envs`: the rules of `metairm_np.spec` at once."""
     environments(envs, 1 if name in ("erm", "irmv1") else 2, name)
     for key in ("penalty_weight", "std_weight", "inner_lr", "inner_l2"):
         if key in given:

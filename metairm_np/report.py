@@ -79,7 +79,7 @@ def audit_line(records):
     """Say how the gradients that made the numbers were checked."""
     audits = [record["audit"] for record in records]
     checked = sum(audit["checks"] for audit in audits)
-    largest = max(np.nan if audit["largest"] is None else audit["largest"] for audit in audits)
+    largest = np.max([np.nan if audit["largest"] is None else audit["largest"] for audit in audits])  # NaN counts as largest
     line = f"audited against autograd: {checked} checks, largest difference {largest:.0e}"
     failed = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "failed audit"]
     return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")

@@ -60,8 +60,11 @@ def parser():
     p.add_argument("--trials", type=int, default=1, metavar="N", help="how many seeds (default: 1; the paper: 10)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="the run's seed; trial t has its child t (default: 0)")
     p.add_argument("--dtype", default="float32", help="float32 or float64 (default: float32, about twice as fast)")
-    p.add_argument("--engine", default="fast", help="fast, or spec: every gradient by autograd, about five times slower (default: fast)")
-    p.add_argument("--audit-every", type=int, default=50, metavar="N", help="compare the gradient with autograd's at the first, the last and every N-th step (default: 50)")
+    p.add_argument("--engine", default="fast", help="fast, or spec: all gradients by autograd, slower (default: fast)")
+    p.add_argument(
+        "--audit-every", type=int, default=50, metavar="N",
+        help="compare the gradient with autograd's at the first, the last and every N-th step (default: 50)",
+    )  # fmt: skip
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
     p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
     p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
@@ -151,8 +154,8 @@ def execute(args, experiment, algorithms, folder, command):
     try:
         try:
             sweep.run(
-                experiment, algorithms, args.trials, args.seed, args.dtype, folder, engine=args.engine, audit_every=args.audit_every,
-                on_trial=on_trial, on_record=on_record,
+                experiment, algorithms, args.trials, args.seed, args.dtype, folder,
+                engine=args.engine, audit_every=args.audit_every, on_trial=on_trial, on_record=on_record,
             )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
@@ -179,7 +182,8 @@ def conclude(args, experiment, folder, command):
     if not records:
         return
     machine = storage.read_json(folder / "machine.json")
-    print(f"\n{report.caption(experiment, records, args.dtype)}\n\n{report.table(experiment, records)}\n\n{report.audit_line(records)}\n")
+    parts = report.caption(experiment, records, args.dtype), report.table(experiment, records), report.audit_line(records)
+    print("\n" + "\n\n".join(parts) + "\n")
     storage.write(folder / "results.csv", report.results_csv(records))
     storage.write(folder / "report.md", report.report(experiment, records, args.dtype, machine, command))
     for kind, image in figures.accuracy_over_p_e(experiment, records).items():

@@ -201,8 +201,8 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast
 def _message(status, step, kept, settings, audit):
     if status == "failed audit":
         return (
-            f"FAILED ITS AUDIT at step {step}: the gradient in use differs from autograd's by {audit.largest:.1e} of its largest "
-            f"entry, allowed are {audit.limit:.0e}; its numbers must not be used, please report this"
+            f"FAILED ITS AUDIT at step {step}: the gradient in use differs from autograd's by {audit.largest:.1e} of its "
+            f"largest entry, allowed are {audit.limit:.0e}; its numbers must not be used, please report this"
         )
     if status == "diverged":
         return (

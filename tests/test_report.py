@@ -17,7 +17,7 @@ def record(algorithm, trial, accuracy, status="completed"):
     test = {"0.1": accuracy, "0.2": accuracy / 2, "0.9": accuracy / 4}
     return {
         "algorithm": algorithm, "trial": trial, "status": status, "message": "completed 3 steps", "step": 3, "seconds": 2.0,
-        "test_accuracy": test,
+        "test_accuracy": test, "audit": {"checks": 2, "repeated": 0, "largest": 1e-15 * (1 + trial), "limit": 1e-8},
     }  # fmt: skip
 
 
@@ -38,6 +38,15 @@ def test_table_has_mean_population_spread_and_the_papers_figures():
     assert cells(rows[1])[:3] == ["meta-IRM", "1", "64.0"]  # one trial has no spread
     assert cells(rows[-1]) == ["optimal invariant model", "", "", "75.0", "", "75.0", "", "75.0"]
     assert len({len(row) for row in [head, rule, *rows]}) == 1
+
+
+def test_audit_line_counts_and_names_what_failed():
+    assert report.audit_line(RECORDS) == "audited against autograd: 8 checks, largest difference 3e-15"
+    failed = record("v_rex", 4, 0.9, "failed audit")
+    failed["audit"]["largest"] = None  # as JSON has what is not finite
+    line = report.audit_line([*RECORDS, failed])
+    assert line == "audited against autograd: 10 checks, largest difference nan; FAILED and left out: v_rex trial 4"
+    assert report.usable([failed]) == []
 
 
 def test_csv_has_every_trial_the_diverged_too():

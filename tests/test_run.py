@@ -41,8 +41,28 @@ def test_quick_run_on_real_data(quick):
     for label in ("ERM", "ERM (greyscale)", "IRMv1", "MM-REx", "V-REx", "meta-IRM", "random guess", "optimal invariant model"):
         assert f"| {label} " in process.stdout
     assert "70.4 ± 0.9" in process.stdout  # the paper's figure beside ours
+    assert "audited against autograd: 18 checks, largest difference" in process.stdout
     assert folder.parent.name == "runs"
     assert folder.name.startswith("cmnist-quick-")
+
+
+def test_engines_agree_and_have_folders_of_their_own(tmp_path):
+    folders = []
+    for engine in ("fast", "spec"):
+        options = ["--dtype", "float64", "--engine", engine, "--audit-every", 2, "--verbose"]
+        process = run("cmnist", *SMALL, "--algorithms", "meta_irm", *options, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+        assert process.stdout.startswith(f"engine {engine}, ")
+        assert "audited against autograd: 3 checks" in process.stdout  # steps 0, 2 and the last, 4
+        folders.append(tmp_path / process.stdout.strip().splitlines()[-1])
+    one, other = (json.loads((folder / "trials" / "meta_irm-000.json").read_text()) for folder in folders)
+    assert folders[0] != folders[1]
+    assert (one["engine"], other["engine"]) == ("fast", "spec")
+    assert 0 < one["audit"]["largest"] < 1e-12
+    assert other["audit"]["largest"] == 0
+    assert one["test_accuracy"] == other["test_accuracy"]
+    for mine, theirs in zip(one["history"], other["history"]):
+        assert mine["validation_risk"] == pytest.approx(theirs["validation_risk"], rel=1e-9)
 
 
 def test_files_of_a_run(quick):
@@ -52,7 +72,7 @@ def test_files_of_a_run(quick):
     config = json.loads((folder / "config.json").read_text())
     assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)
     machine = json.loads((folder / "machine.json").read_text())
-    assert {"numpy", "autograd", "blas", "cores", "thread_variables"} <= machine.keys()
+    assert {"numpy", "autograd", "blas", "blas_kernels", "cores", "threads", "thread_variables"} <= machine.keys()
     assert json.loads((folder / "trials" / "erm-000.json").read_text())["machine"] == machine
     trials = [json.loads(path.read_text()) for path in sorted((folder / "trials").iterdir())]
     assert [trial["algorithm"] for trial in trials] == ["erm", "erm_grey", "irmv1", "meta_irm", "mm_rex", "v_rex"]
@@ -191,6 +211,8 @@ def test_help_names_every_option(tmp_path):
         (["cmnist", "--set", "validation=0"], "early stopping compares 2 or more validation sets, got 0"),
         (["cmnist", "--out", os.devnull], f"cannot write to {os.devnull}"),
         (["cmnist", "--sed", "1"], "unrecognized arguments: --sed"),
+        (["cmnist", "--engine", "fsat"], "unknown engine 'fsat'; did you mean 'fast'"),
+        (["cmnist", "--audit-every", "0"], "--audit-every is 0; give a whole number >= 1"),
         ([], "the following arguments are required: experiment"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The objectives of `metairm_np.spec` with their gradients, from sums over samples; line numbers are those of docs/derivation.md.
+"""The objectives of `metairm_np.spec` with their gradients; line numbers are those of docs/derivation.md.
 
 Each function gives (value, gradient) for checked input; `metairm_np.fast.value_and_grad` checks it.
 """

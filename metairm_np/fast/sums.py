@@ -66,7 +66,7 @@ class Kept:
 
 
 def threads():
-    """Give the number of threads: the first of OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, MKL_NUM_THREADS that is set, or the cores."""
+    """Give the number of threads: the first of `THREAD_VARIABLES` that is set to a number, or else the number of cores."""
     for name in THREAD_VARIABLES:
         value = os.environ.get(name, "")
         if value.isdecimal() and int(value) > 0:
