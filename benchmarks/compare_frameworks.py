@@ -133,7 +133,8 @@ def minimal_work(case):
     _, envs = problem({**case, "dtype": "float32"})
     E, T = case["envs"], case["inner_steps"]
     products = E * (2 * T + 2 * (E - 1) + 2 * T) if case["objective"] == "meta_irm" else 2 * E
-    columns = sum(int(group.widths.sum()) for env in envs for group in env.groups) / sum(map(len, envs))
+    lit = sum(block.x.size - len(block.y) for env in envs for group in env.groups for block in group.blocks)  # without ones
+    columns = lit / sum(map(len, envs))
     each = 2 * case["n"] * HIDDEN
     return {"products": products, "greyscale": products * each * 196, "columns": columns, "taken": products * each * columns}
 

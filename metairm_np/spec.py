@@ -228,7 +228,7 @@ def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     checks.keywords(name, hyper, objective_keywords(name))
     checks.number("l2", l2, low=0)
     hyper = with_inner_l2(hyper, l2)
-    params = [(W, b) for W, b in params]
+    params = [tuple(pair) for pair in params]
 
     def objective(theta):
         return OBJECTIVES[name](theta, envs, **hyper) + l2 * squared_norm(theta)

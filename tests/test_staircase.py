@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from metairm_np import Environment
+from metairm_np.environments import environment
 from metairm_np.environments.environment import staircase
 
 relaxed = settings(max_examples=60, deadline=None)
@@ -33,22 +34,29 @@ def dense(grey, channel, n_channels):
     return x.reshape(len(grey), -1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def short_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "ROWS", 7)
+        yield
+
+
 def check_groups(env, x):
     """Check the groups of `env`, whose inputs are known to be `x`."""
-    rows = np.concatenate([group.rows for group in env.groups])
-    np.testing.assert_array_equal(np.sort(rows), np.arange(len(env)))
+    blocks = [block for group in env.groups for block in group.blocks]
+    np.testing.assert_array_equal(np.sort(np.concatenate([block.rows for block in blocks])), np.arange(len(env)))
     rebuilt = np.zeros_like(x)
-    for group in env.groups:
-        columns = np.arange(x.shape[1])[group.columns]
-        assert len(set(columns)) == len(columns) == group.x.shape[1]
-        assert group.x.shape[0] == len(group.y) == len(group.rows) == len(group.widths) > 0
-        rebuilt[np.ix_(group.rows, columns)] = group.x
-        np.testing.assert_array_equal(group.y, env.y[group.rows])
-        assert (np.diff(group.widths) >= 0).all()
-        assert group.widths[0] >= 0
-        assert group.widths[-1] <= group.x.shape[1]
-        for values, width in zip(group.x, group.widths):
-            assert not values[width:].any()
+    for columns, ones, blocks in env.groups:
+        columns = np.arange(x.shape[1])[columns]
+        widths = [block.x.shape[1] - ones for block in blocks]
+        assert len(set(columns)) == len(columns) == widths[-1]
+        assert widths == sorted(widths)
+        for block, width in zip(blocks, widths):
+            assert 0 < len(block.x) == len(block.y) == len(block.rows) <= 7
+            if ones:
+                np.testing.assert_array_equal(block.x[:, 0], 1)
+            rebuilt[np.ix_(block.rows, columns[:width])] = block.x[:, ones:]
+            np.testing.assert_array_equal(block.y, env.y[block.rows])
     np.testing.assert_array_equal(rebuilt, x)
 
 
@@ -109,11 +117,10 @@ def test_painted_is_the_dense_painting(painting):
 
 @relaxed
 @given(paintings())
-def test_a_group_has_no_more_columns_than_it_needs(painting):
+def test_a_block_has_no_more_columns_than_it_needs(painting):
     for group in Environment.painted(*painting).groups:
-        assert group.x.shape[1] == group.widths[-1]
-        if group.widths[-1]:
-            assert group.x[-1, -1] != 0
+        for block in group.blocks:
+            assert block.x[-1, -1] != 0  # it may be the one of a black image
 
 
 @relaxed
@@ -133,7 +140,7 @@ def test_whole_numbers_become_float64():
 
 def test_all_black():
     env = Environment.painted(np.zeros((3, 4)), np.array([0, 1, 0]), 2, np.array([0, 1, 1]))
-    assert [group.x.shape for group in env.groups] == [(2, 0), (1, 0)]
+    assert [block.x.tolist() for group in env.groups for block in group.blocks] == [[[1], [1]], [[1]]]
     np.testing.assert_array_equal(env.x, np.zeros((3, 8)))
 
 
@@ -144,6 +151,10 @@ def test_painted_refuses_what_the_constructor_refuses():
         Environment.painted(np.ones((1, 2)), np.array([0]), 1, np.array([-1]))
     with pytest.raises(ValueError, match=r"shape \(1, 2\) and y \(2,\)"):
         Environment.painted(np.ones((1, 2)), np.array([0]), 1, np.array([0, 0]))
+    with pytest.raises(ValueError, match=r"channel holds 2 in shape \(2,\); give one number from 0 to 1 for each of 2 samples"):
+        Environment.painted(np.ones((2, 2)), np.array([0, 2]), 2, np.array([0, 0]))
+    with pytest.raises(ValueError, match=r"channel holds 1 in shape \(1,\); give one number"):
+        Environment.painted(np.ones((2, 2)), np.array([1]), 2, np.array([0, 0]))
 
 
 def test_x_and_y_of_a_painted_environment_are_read_only():

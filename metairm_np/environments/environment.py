@@ -9,24 +9,37 @@ import numpy as np
 from metairm_np import checks
 
 
-class Group(NamedTuple):
-    """Samples of an environment that share their zeros; together the groups of an environment hold each sample once.
+ROWS = 512  # of a block; more would be wider, fewer would be many
 
-    x : (m, c) array
-        The inputs in `columns`; the inputs in all other columns are 0. Row s is 0 from its width on, x[s, widths[s]:] = 0.
+
+class Block(NamedTuple):
+    """Some samples of a group.
+
+    x : (m, c) or (m, 1 + c) array
+        The inputs in the group's first c columns; the inputs in all other columns are 0.
     y : (m,) array of int
     rows : (m,) array of int
         Where the samples are in the environment's `x` and `y`.
-    columns : (c,) array of int, or slice
-        Where the inputs are in the rows of `x`.
-    widths : (m,) array of int, ascending
     """
 
     x: np.ndarray
     y: np.ndarray
     rows: np.ndarray
+
+
+class Group(NamedTuple):
+    """Samples that share their zeros; together the groups of an environment hold each sample once.
+
+    columns : (c,) array of int, or slice
+        Where the inputs are in the rows of `x`.
+    ones : bool
+        Whether the blocks' x have a column of ones before the others.
+    blocks : list of Block
+    """
+
     columns: np.ndarray | slice
-    widths: np.ndarray
+    ones: bool
+    blocks: list
 
 
 class Environment:
@@ -79,7 +92,9 @@ class Environment:
         self.x, self.y = _read_only(x), _read_only(y.astype(np.int64, copy=False))
         self.name, self.p_e, self.patch_p, self.label_noise = name, p_e, patch_p, label_noise
         self.shape = x.shape
-        self.groups = [Group(self.x, self.y, np.arange(len(y)), slice(None), np.full(len(y), x.shape[1]))]
+        order = np.arange(len(y))
+        parts = [slice(start, start + ROWS) for start in range(0, len(y), ROWS)]
+        self.groups = [Group(slice(None), False, [Block(self.x[p], self.y[p], order[p]) for p in parts])]  # views, no copies
 
     @classmethod
     def painted(cls, grey, channel, n_channels, y, **about):
@@ -95,18 +110,27 @@ class Environment:
             `x` will have n_channels * p columns, channel-major.
         y, **about
             As for `Environment`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `Environment`, and if a channel is missing or out of range.
         """
-        env = cls(grey, y, **about)
+        env, channel = cls(grey, y, **about), np.asarray(channel)
+        if channel.shape != env.y.shape or channel.min() < 0 or channel.max() >= n_channels:
+            raise ValueError(
+                f"channel holds {channel.max()} in shape {channel.shape}; give one number from 0 to {n_channels - 1} for each of "
+                f"{len(env)} samples"
+            )
         order, widths = staircase(grey != 0)
-        groups = []
+        env.groups, env.shape = [], (len(y), n_channels * grey.shape[1])
         for z in range(n_channels):
             rows = np.flatnonzero(channel == z)
             if len(rows):
                 rows = rows[np.argsort(widths[rows], kind="stable")]
                 columns = order[: widths[rows[-1]]]
-                x = env.x[rows][:, columns]
-                groups.append(Group(x, env.y[rows], rows, z * grey.shape[1] + columns, widths[rows]))
-        env.groups, env.shape = groups, (len(y), n_channels * grey.shape[1])
+                blocks = pack(env.x[rows][:, columns], env.y[rows], rows, widths[rows])
+                env.groups.append(Group(z * grey.shape[1] + columns, True, blocks))
         del env.x
         return env
 
@@ -114,14 +138,16 @@ class Environment:
     def x(self):
         """The inputs, (n, d)."""
         x = np.zeros(self.shape, self.dtype)
-        for group in self.groups:
-            x[group.rows[:, None], np.arange(self.shape[1])[group.columns]] = group.x
+        for columns, ones, blocks in self.groups:
+            columns = np.arange(self.shape[1])[columns]
+            for block in blocks:
+                x[block.rows[:, None], columns[: block.x.shape[1] - ones]] = block.x[:, ones:]
         return _read_only(x)
 
     @property
     def dtype(self):
         """The type of `x`."""
-        return self.groups[0].x.dtype
+        return self.groups[0].blocks[0].x.dtype
 
     def __len__(self):
         return len(self.y)
@@ -129,17 +155,30 @@ class Environment:
     def astype(self, dtype):
         """Give the environment with `x` as float32 or float64; itself if it is so already."""
         checks.dtype(dtype)
-        return self if self.dtype == dtype else self._with(self.y, [g._replace(x=g.x.astype(dtype)) for g in self.groups])
+        if self.dtype == dtype:
+            return self
+        groups = [g._replace(blocks=[b._replace(x=b.x.astype(dtype)) for b in g.blocks]) for g in self.groups]
+        return self._with(self.y, groups)
 
     def take(self, rows):
         """Give the environment of some of its samples; `rows` are their numbers, each at most once."""
         place = np.full(len(self), -1)
         place[rows] = np.arange(len(rows))
         groups = []
-        for x, y, old, columns, widths in self.groups:
-            kept = place[old] >= 0
-            groups.append(Group(x[kept], y[kept], place[old[kept]], columns, widths[kept]))
-        return self._with(_read_only(self.y[rows]), [group for group in groups if len(group.y)])
+        for columns, ones, blocks in self.groups:
+            few = [Block(*(part[place[b.rows] >= 0] for part in b)) for b in blocks]
+            few = [b for b in few if len(b.y)]
+            if not few:
+                continue
+            widths = np.concatenate([np.full(len(b.y), b.x.shape[1] - ones) for b in few])
+            x = np.zeros((len(widths), widths[-1]), self.dtype)
+            start = 0
+            for b in few:
+                x[start : start + len(b.y), : b.x.shape[1] - ones] = b.x[:, ones:]
+                start += len(b.y)
+            y, old = (np.concatenate(parts) for parts in zip(*[(b.y, b.rows) for b in few]))
+            groups.append(Group(columns, True, pack(x, y, place[old], widths)))
+        return self._with(_read_only(self.y[rows]), groups)
 
     def _with(self, y, groups):
         """Give a copy with other samples."""
@@ -147,6 +186,16 @@ class Environment:
         twin.y, twin.groups, twin.shape = y, groups, (len(y), self.shape[1])
         vars(twin).pop("x", None)
         return twin
+
+
+def pack(x, y, rows, widths):
+    """Give the blocks of samples in the order of their widths, x[s, widths[s]:] = 0, each with a column of ones."""
+    blocks = []
+    for start in range(0, len(y), ROWS):
+        part = slice(start, start + ROWS)
+        narrow = x[part, : widths[part][-1]]
+        blocks.append(Block(np.hstack((np.ones((len(narrow), 1), x.dtype), narrow)), y[part], rows[part]))
+    return blocks
 
 
 def staircase(filled):

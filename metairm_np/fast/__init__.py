@@ -29,8 +29,9 @@ def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     """
     checks.keywords(name, hyper, spec.objective_keywords(name))
     checks.number("l2", l2, low=0)
-    hyper = spec.with_inner_l2(hyper, l2)
+    hyper, l2 = spec.with_inner_l2(hyper, l2), float(l2)
     checks.hyper(name, hyper, params, envs)
+    hyper = {key: float(value) if isinstance(value, np.floating) else value for key, value in hyper.items()}
     theta, envs = _ready(params, envs)
     value, gradient = objectives.OBJECTIVES[name](theta, envs, **hyper)
     if l2:

@@ -190,9 +190,10 @@ def meta_irm(
         if len(vectors) == 1:
             vectors = [vectors[0], scaled(L[-1] - L[0], vectors[0])]
         plain, weighted = plus(plain, 1, vectors[0]), plus(weighted, 1, vectors[1])
-    mean, sigma = sum(L) / len(L), float(spec.sigma(np.array(L)))
+    offsets = np.array(L) - L[0]  # exactly 0 where all are equal, and then so is sigma
+    sigma = float(spec.sigma(offsets))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
-    return sum(L) + std_weight * sigma, weighted_sum([1 + kappa * (L[0] - mean), kappa], [plain, weighted])
+    return sum(L) + std_weight * sigma, weighted_sum([1 - kappa * offsets.mean(), kappa], [plain, weighted])
 
 
 OBJECTIVES = {"erm": erm, "irmv1": irmv1, "v_rex": v_rex, "mm_rex": mm_rex, "meta_irm": meta_irm}

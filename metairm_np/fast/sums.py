@@ -39,10 +39,9 @@ class Chunk(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Some of the chunks (slices) of one group of an environment; `first` is the group's first row there."""
+    """Some samples of one group: (x, y, number of samples before them) of each chunk, and theta for the group's columns."""
 
     group: Group
-    first: int
     chunks: list
     thetas: list
 
@@ -118,34 +117,40 @@ def cut(env, thetas):
     widest = max(W.shape[1] for W, _ in thetas[0])
     rows = max(16, CHUNK_BYTES // (widest * env.dtype.itemsize))
     share = -(-PARTS // len(env.groups))
-    parts, first = [], 0
+    parts, before = [], 0
     for group in env.groups:
-        m = len(group.y)
-        chunks = [slice(start, min(start + rows, m)) for start in range(0, m, rows)]
+        chunks = []
+        for x, y, _ in group.blocks:
+            for start in range(0, len(y), rows):
+                chunks.append((x[start : start + rows], y[start : start + rows], before + start))
+            before += len(y)
         local = [restrict(theta, group.columns) for theta in thetas]
         # every share-th chunk, because the later ones are wider
-        parts += [Part(group, first, chunks[p::share], local) for p in range(min(share, len(chunks)))]
-        first += m
+        parts += [Part(group, chunks[p::share], local) for p in range(min(share, len(chunks)))]
     return parts
 
 
 def run(part, kernel, n_totals, kept, known):
     """Give the sums over one part."""
-    group, value = part.group, 0.0
-    work = workspace(group.x.dtype)
+    work, value = workspace(part.chunks[0][0].dtype), 0.0
     totals = [[(np.zeros_like(W), b if b is None else np.zeros_like(b)) for W, b in part.thetas[0]] for _ in range(n_totals)]
-    for rows in part.chunks:
-        m, width = rows.stop - rows.start, group.widths[rows.stop - 1]
-        x = work("x", m, 1 + width)
-        x[:, 0] = 1
-        x[:, 1:] = group.x[rows, :width]
-        hidden = kept and kept.arrays(part.first + rows.start, m)
+    for x, y, before in part.chunks:
+        x = x if part.group.ones else with_ones(x, work)  # (m, 1 + c)
+        hidden = kept and kept.arrays(before, len(y))
         there = known and hidden is not None
         if hidden is None:
-            hidden = [work(f"h{l}", m, W.shape[1]) for l, (W, _) in enumerate(part.thetas[0][:-1], 1)]
-        thetas, narrow = ([[(t[0][0][: 1 + width], t[0][1]), *t[1:]] for t in many] for many in (part.thetas, totals))
-        value += kernel(Chunk(x, group.y[rows], thetas, narrow, hidden, there, work))
+            hidden = [work(f"h{l}", len(y), W.shape[1]) for l, (W, _) in enumerate(part.thetas[0][:-1], 1)]
+        thetas, narrow = ([[(t[0][0][: x.shape[1]], t[0][1]), *t[1:]] for t in many] for many in (part.thetas, totals))
+        value += kernel(Chunk(x, y, thetas, narrow, hidden, there, work))
     return value, totals
+
+
+def with_ones(x, work):
+    """Give x with a column of ones before the others; x itself belongs to the user."""
+    wider = work("x", len(x), 1 + x.shape[1])
+    wider[:, 0] = 1
+    wider[:, 1:] = x
+    return wider
 
 
 def restrict(theta, columns):
