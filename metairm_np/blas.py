@@ -58,6 +58,18 @@ def cores():
 _lock, _inside, _before = threading.Lock(), 0, 1
 
 
+def _forget():
+    """Leave BLAS alone again: a forked child has only the thread that forked."""
+    global _lock, _inside
+    if _inside:
+        _openblas("set_num_threads")(_before)
+    _lock, _inside = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 @contextlib.contextmanager
 def one_thread():
     """Keep BLAS to one thread, as long as anyone is inside."""

@@ -49,7 +49,7 @@ def check_groups(env, x):
     for columns, ones, blocks in env.groups:
         columns = np.arange(x.shape[1])[columns]
         widths = [block.x.shape[1] - ones for block in blocks]
-        assert len(set(columns)) == len(columns) == widths[-1]
+        assert len(set(columns)) == len(columns) >= widths[-1]  # `take` may leave out the samples that need the last columns
         assert widths == sorted(widths)
         for block, width in zip(blocks, widths):
             assert 0 < len(block.x) == len(block.y) == len(block.rows) <= 7
@@ -119,6 +119,7 @@ def test_painted_is_the_dense_painting(painting):
 @given(paintings())
 def test_a_block_has_no_more_columns_than_it_needs(painting):
     for group in Environment.painted(*painting).groups:
+        assert len(group.columns) == group.blocks[-1].x.shape[1] - 1
         for block in group.blocks:
             assert block.x[-1, -1] != 0  # it may be the one of a black image
 
@@ -151,10 +152,15 @@ def test_painted_refuses_what_the_constructor_refuses():
         Environment.painted(np.ones((1, 2)), np.array([0]), 1, np.array([-1]))
     with pytest.raises(ValueError, match=r"shape \(1, 2\) and y \(2,\)"):
         Environment.painted(np.ones((1, 2)), np.array([0]), 1, np.array([0, 0]))
-    with pytest.raises(ValueError, match=r"channel holds 2 in shape \(2,\); give one number from 0 to 1 for each of 2 samples"):
-        Environment.painted(np.ones((2, 2)), np.array([0, 2]), 2, np.array([0, 0]))
-    with pytest.raises(ValueError, match=r"channel holds 1 in shape \(1,\); give one number"):
-        Environment.painted(np.ones((2, 2)), np.array([1]), 2, np.array([0, 0]))
+    for channel in ([1], []):
+        with pytest.raises(ValueError, match="give one number for each of 2 samples"):
+            Environment.painted(np.ones((2, 2)), np.array(channel), 2, np.array([0, 0]))
+
+
+@pytest.mark.parametrize(("channel", "told"), [([-1, 0], "-1"), ([0, 0.5], "0.5"), ([0, 2], "2")])
+def test_painted_refuses_channels_that_are_not_there(channel, told):
+    with pytest.raises((ValueError, TypeError), match=f"channel holds {told}"):
+        Environment.painted(np.ones((2, 2)), np.array(channel), 2, np.array([0, 0]))
 
 
 def test_x_and_y_of_a_painted_environment_are_read_only():
@@ -187,6 +193,12 @@ def test_take(painting, data):
         np.testing.assert_array_equal(whole.x, x)  # the whole is left alone
         twice = part.take(np.arange(len(part))[::-1])
         check_groups(twice, x[chosen[::-1]])
+
+
+@pytest.mark.parametrize("rows", [[], [0, 0]])
+def test_take_refuses_none_and_twice_the_same(rows):
+    with pytest.raises(ValueError, match="give one or more, each once"):
+        Environment(np.ones((2, 1)), np.zeros(2, int)).take(rows)
 
 
 @relaxed

@@ -8,7 +8,6 @@ import numpy as np
 
 from metairm_np import checks
 
-
 ROWS = 512  # of a block; more would be wider, fewer would be many
 
 
@@ -117,11 +116,11 @@ class Environment:
             As `Environment`, and if a channel is missing or out of range.
         """
         env, channel = cls(grey, y, **about), np.asarray(channel)
-        if channel.shape != env.y.shape or channel.min() < 0 or channel.max() >= n_channels:
-            raise ValueError(
-                f"channel holds {channel.max()} in shape {channel.shape}; give one number from 0 to {n_channels - 1} for each of "
-                f"{len(env)} samples"
-            )
+        if channel.shape != env.y.shape:
+            raise ValueError(f"channel has shape {channel.shape}; give one number for each of {len(env)} samples")
+        strange = channel[~np.isin(channel, range(n_channels))]
+        if len(strange):
+            raise ValueError(f"channel holds {strange[0]}; give whole numbers from 0 to {n_channels - 1}")
         order, widths = staircase(grey != 0)
         env.groups, env.shape = [], (len(y), n_channels * grey.shape[1])
         for z in range(n_channels):
@@ -157,11 +156,20 @@ class Environment:
         checks.dtype(dtype)
         if self.dtype == dtype:
             return self
-        groups = [g._replace(blocks=[b._replace(x=b.x.astype(dtype)) for b in g.blocks]) for g in self.groups]
+        groups = []
+        for group in self.groups:
+            arrays = consecutive([block.x.shape for block in group.blocks], dtype)
+            for array, block in zip(arrays, group.blocks):
+                array[...] = block.x
+            groups.append(group._replace(blocks=[b._replace(x=array) for b, array in zip(group.blocks, arrays)]))
         return self._with(self.y, groups)
 
     def take(self, rows):
-        """Give the environment of some of its samples; `rows` are their numbers, each at most once."""
+        """Give the environment of some of its samples; `rows` are their numbers, one or more, each at most once."""
+        if len(rows) == 0 or len(np.unique(rows)) < len(rows):
+            raise ValueError(
+                f"rows holds {len(rows)} numbers, {len(np.unique(rows))} of them different; give one or more, each once"
+            )
         place = np.full(len(self), -1)
         place[rows] = np.arange(len(rows))
         groups = []
@@ -190,12 +198,19 @@ class Environment:
 
 def pack(x, y, rows, widths):
     """Give the blocks of samples in the order of their widths, x[s, widths[s]:] = 0, each with a column of ones."""
-    blocks = []
-    for start in range(0, len(y), ROWS):
-        part = slice(start, start + ROWS)
-        narrow = x[part, : widths[part][-1]]
-        blocks.append(Block(np.hstack((np.ones((len(narrow), 1), x.dtype), narrow)), y[part], rows[part]))
-    return blocks
+    parts = [slice(start, min(start + ROWS, len(y))) for start in range(0, len(y), ROWS)]
+    arrays = consecutive([(part.stop - part.start, 1 + widths[part.stop - 1]) for part in parts], x.dtype)
+    for part, array in zip(parts, arrays):
+        array[:, 0] = 1
+        array[:, 1:] = x[part, : array.shape[1] - 1]
+    return [Block(array, y[part], rows[part]) for part, array in zip(parts, arrays)]
+
+
+def consecutive(shapes, dtype):
+    """Give empty arrays that lie one after the other: in one large piece of memory, pages are large and found sooner."""
+    ends = np.cumsum([m * c for m, c in shapes])
+    flat = np.empty(ends[-1], dtype)
+    return [flat[end - m * c : end].reshape(m, c) for end, (m, c) in zip(ends, shapes)]
 
 
 def staircase(filled):

@@ -30,6 +30,8 @@ def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     checks.keywords(name, hyper, spec.objective_keywords(name))
     checks.number("l2", l2, low=0)
     hyper, l2 = spec.with_inner_l2(hyper, l2), float(l2)
+    if hyper.get("pairs") is not None:
+        hyper["pairs"] = [tuple(pair) for pair in hyper["pairs"]]
     checks.hyper(name, hyper, params, envs)
     hyper = {key: float(value) if isinstance(value, np.floating) else value for key, value in hyper.items()}
     theta, envs = _ready(params, envs)
@@ -47,7 +49,7 @@ def risk(params, env):
 def risks(params, envs):
     """Give the risks of all environments, as `metairm_np.spec.risks`."""
     params, envs = _ready(params, envs)
-    return np.array([objectives.risk_and_accuracy(params, env)[0] for env in envs])
+    return np.array([objectives.risk_and_accuracy(params, env)[0] for env in envs], params[0][0].dtype)
 
 
 def accuracy(params, env):
@@ -67,6 +69,7 @@ def meta_losses(
 ):
     """Give the meta-losses R_j(theta'_i), a 1-d array in the order of `pairs` (Eq. 4), as `metairm_np.spec.meta_losses`."""
     hyper = {"inner_lr": inner_lr, "inner_steps": inner_steps, "first_order": first_order, "same_env": same_env}
+    pairs = pairs if pairs is None else [tuple(pair) for pair in pairs]
     hyper.update(inner_l2=inner_l2, gradient_noise=gradient_noise, pairs=pairs)
     checks.hyper("meta_irm", hyper, params, envs)
     params, envs = _ready(params, envs)

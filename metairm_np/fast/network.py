@@ -9,18 +9,23 @@ of the chunk and are added to `total`, a list of (dW, db).
 import numpy as np
 from scipy.special import expit, log_expit
 
+ARENA_BYTES = 2**23
+
 
 class Workspace:
-    """Arrays that are used again from chunk to chunk, one for each key."""
+    """Arrays that are used again from chunk to chunk, one for each key, all from one piece of memory with large pages."""
 
     def __init__(self, dtype):
-        self.dtype, self.flat = dtype, {}
+        self.dtype, self.flat, self.free = np.dtype(dtype), {}, np.empty(0, dtype)
 
     def __call__(self, key, rows, columns):
         """Lend an array (rows, columns)."""
         size = rows * columns
         if key not in self.flat or self.flat[key].size < size:
-            self.flat[key] = np.empty(size, self.dtype)
+            room = -(-size // 64) * 64  # the next array starts on a cache line, too
+            if self.free.size < room:
+                self.free = np.empty(max(room, ARENA_BYTES // self.dtype.itemsize), self.dtype)
+            self.flat[key], self.free = self.free[:room], self.free[room:]
         return self.flat[key][:size].reshape(rows, columns)
 
     def dot(self, key, a, b):
@@ -35,21 +40,19 @@ class Workspace:
 # ---- the risk and its gradient -----------------------------------------------------------------------------------------
 
 
-def forward(params, x, hidden, known, work):
+def forward(params, x, work, store=None, known=False):
     """(1) h_0 = x, a_l = h_{l-1} W_l + b_l, h_l = max(0, a_l), f = a_L; give h, [h > 0] and f.
 
-    The h_l are written into the arrays `hidden`, unless they are `known` to be there.
+    The h_l are written into the arrays `store`, if there are any; if they are `known`, they are read from there.
     """
     h, step = [x], [None]  # (m, 1 + d)
-    for l, a in enumerate(hidden, 1):
-        W, b = params[l - 1]
-        if not known:
-            np.dot(h[-1], W, out=a)  # (m, H_l)
-            if l > 1:
-                a += b
+    for l, (W, b) in enumerate(params[:-1], 1):
+        a = store[l - 1] if known else work.dot(f"h{l}", h[-1], W)  # (m, H_l)
+        if not known and l > 1:
+            a += b
         step.append(work.positive(f"step{l}", a))
-        if not known:
-            a *= step[-1]  # five times as fast as maximum(a, 0)
+        if not known:  # the product is several times as fast as maximum(a, 0)
+            a = np.multiply(a, step[l], out=store[l - 1] if store else a)
         h.append(a)
     W, b = params[-1]
     f = np.dot(h[-1], W)  # (m, out)

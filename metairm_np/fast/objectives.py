@@ -42,7 +42,7 @@ def risk_and_accuracy(params, env):
     """Give the risk and the share of right answers, lines 1 and 2."""
 
     def kernel(c):
-        _, _, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+        _, _, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
         loss, _ = network.loss_and_slope(f, c.y)
         guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
         return np.array([float(loss.sum()), np.count_nonzero(guess == c.y)])
@@ -55,7 +55,7 @@ def gradient(params, env, kept=None):
     """Give R^e and its gradient, lines 1 to 4."""
 
     def kernel(c):
-        h, step, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+        h, step, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
         loss, delta = network.loss_and_slope(f, c.y)
         network.backward(c.thetas[0], h, step, delta, c.totals[0], c.work)
         return float(loss.sum())
@@ -69,7 +69,7 @@ def hessian_vector_products(params, env, vectors, kept=None):
 
     def kernel(c):
         theta, *vs = c.thetas
-        h, step, f = network.forward(theta, c.x, c.hidden, c.known, c.work)
+        h, step, f = network.forward(theta, c.x, c.work, c.store, c.known)
         _, delta = network.loss_and_slope(f, c.y)
         for v, total in zip(vs, c.totals):
             Rh, Rf = network.r_forward(theta, v, h, step, c.work)
@@ -112,7 +112,7 @@ def penalty_slope(params, env, kept=None):
     """(14) Give R^e and d/dw R^e(w f) at w = 1, the mean of delta . f."""
 
     def kernel(c):
-        _, _, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+        _, _, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
         loss, delta = network.loss_and_slope(f, c.y)
         return np.array([float(loss.sum()), float((delta * f).sum())])
 
@@ -127,7 +127,7 @@ def irmv1(params, envs, penalty_weight):
         R, s = penalty_slope(params, env, kept)
 
         def kernel(c, s=s):
-            h, step, f = network.forward(c.thetas[0], c.x, c.hidden, c.known, c.work)
+            h, step, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
             _, delta = network.loss_and_slope(f, c.y)
             bent = delta + 2 * penalty_weight * float(s) * (delta + network.curve(f, c.y, delta, f))
             network.backward(c.thetas[0], h, step, bent, c.totals[0], c.work)

@@ -26,14 +26,14 @@ class Chunk(NamedTuple):
     """What a kernel gets: samples, and all else cut to the columns of x.
 
     x : (m, 1 + c) array, its first column 1; y : (m,) array; thetas, totals : lists of [(W, b), ...], where the first W has b
-    as its first row and the first b is None; hidden, known : see `network.forward`; work : Workspace.
+    as its first row and the first b is None; store, known : see `network.forward`; work : Workspace.
     """
 
     x: np.ndarray
     y: np.ndarray
     thetas: list
     totals: list
-    hidden: list
+    store: list | None
     known: bool
     work: Workspace
 
@@ -47,12 +47,15 @@ class Part(NamedTuple):
 
 
 class Kept:
-    """Room for the hidden activations of one environment at one theta; what does not fit is computed again when needed."""
+    """Room for the hidden activations of one environment at one theta; what does not fit is computed again when needed.
+
+    The room is this thread's and is used again by the next, so that only one may be in use at a time.
+    """
 
     def __init__(self, params, envs):
         self.widths = [W.shape[1] for W, _ in params[:-1]]
         most = KEPT_BYTES * threads() // envs[0].dtype.itemsize
-        self.flat = np.empty(min(most, max(map(len, envs)) * sum(self.widths)), envs[0].dtype)
+        self.flat = workspace(envs[0].dtype)("kept", 1, min(most, max(map(len, envs)) * sum(self.widths)))[0]
         self.env = self.theta = None
 
     def arrays(self, row, m):
@@ -136,12 +139,9 @@ def run(part, kernel, n_totals, kept, known):
     totals = [[(np.zeros_like(W), b if b is None else np.zeros_like(b)) for W, b in part.thetas[0]] for _ in range(n_totals)]
     for x, y, before in part.chunks:
         x = x if part.group.ones else with_ones(x, work)  # (m, 1 + c)
-        hidden = kept and kept.arrays(before, len(y))
-        there = known and hidden is not None
-        if hidden is None:
-            hidden = [work(f"h{l}", len(y), W.shape[1]) for l, (W, _) in enumerate(part.thetas[0][:-1], 1)]
+        store = kept and kept.arrays(before, len(y))
         thetas, narrow = ([[(t[0][0][: x.shape[1]], t[0][1]), *t[1:]] for t in many] for many in (part.thetas, totals))
-        value += kernel(Chunk(x, y, thetas, narrow, hidden, there, work))
+        value += kernel(Chunk(x, y, thetas, narrow, store, known and store is not None, work))
     return value, totals
 
 
