@@ -155,11 +155,32 @@ def trajectory(params, env, inner_lr, inner_steps=1, inner_l2=0.0, noise=None, k
 def pull_back(vectors, thetas, env, inner_lr, inner_l2=0.0, noise=None, kept=None):
     """(10) For t = T-1, ..., 0: v <- v - alpha (H_i(theta_t) + 2 mu) (m_t v), which is v times d theta_T / d theta_0."""
     for t in reversed(range(len(thetas) - 1)):
-        us = vectors if noise is None else [masked(noise[t], v) for v in vectors]
-        Hus = hessian_vector_products(thetas[t], env, us, kept)
-        Hus = [plus(Hu, 2 * inner_l2, u) for Hu, u in zip(Hus, us)]
-        vectors = [plus(v, -inner_lr, Hu) for v, Hu in zip(vectors, Hus)]
+        vectors = step_back(vectors, thetas[t], env, inner_lr, inner_l2, noise and noise[t], kept)
     return vectors
+
+
+def step_back(vectors, theta, env, inner_lr, inner_l2, multipliers, kept):
+    """(10) Give v - alpha (H_i(theta) + 2 mu) (m v) for each v of `vectors`."""
+    us = vectors if multipliers is None else [masked(multipliers, v) for v in vectors]
+    Hus = hessian_vector_products(theta, env, us, kept)
+    return [plus(plus(v, -inner_lr, Hu), -2 * inner_lr * inner_l2, u) for v, Hu, u in zip(vectors, Hus, us)]
+
+
+def meta_loss_sums(theta, envs, L):
+    """(11) Give sum_j grad R_j(theta) and sum_j (R_j - L_ref) grad R_j, the first alone if there is one j; add the R_j to `L`."""
+    plain, weighted = zeros(theta), zeros(theta)
+    for env in envs:
+        loss, g = gradient(theta, env)
+        L.append(loss)
+        plain, weighted = plus(plain, 1, g), plus(weighted, loss - L[0], g)
+    return [plain, weighted] if len(envs) > 1 else [plain]
+
+
+def share_of(params, env, others, L, inner_lr, inner_steps, first_order, inner_l2, noise, kept):
+    """(8)-(10) Give what `meta_loss_sums` gives at env's theta', pulled back to theta; the inner steps end their life here."""
+    thetas = trajectory(params, env, inner_lr, inner_steps, inner_l2, noise, kept)
+    vectors = meta_loss_sums(thetas[-1], others, L)
+    return vectors if first_order else pull_back(vectors, thetas, env, inner_lr, inner_l2, noise, kept)
 
 
 def meta_irm(
@@ -170,26 +191,18 @@ def meta_irm(
 
     w_ij = 1 + kappa (L_ij - mean L), kappa = lambda / (P sigma), is known only after the last meta-loss. But it is affine in
     L_ij, so that two sums over j are enough, of grad R_j and of (L_ij - L_ref) grad R_j, and memory does not grow with the
-    number of environments. L_ref, the first meta-loss, keeps the second sum small.
+    number of environments. L_ref, the first meta-loss, keeps the second sum small. For a single j the second sum is a multiple
+    of the first and need not be pulled back.
     """
     pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
     L, kept = [], Kept(params, envs)
     plain, weighted = zeros(params), zeros(params)
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
-        thetas = trajectory(params, envs[i], inner_lr, inner_steps, inner_l2, noise, kept)
-        evaluated = [j for first, j in pairs if first == i]
-        vectors = [zeros(params), zeros(params)]
-        for j in evaluated:
-            loss, g = gradient(thetas[-1], envs[j])
-            L.append(loss)
-            vectors = [plus(vectors[0], 1, g), plus(vectors[1], loss - L[0], g)]
-        if not first_order:
-            # of a single j one vector is enough, for the other is a multiple of it
-            vectors = pull_back(vectors[: len(evaluated)], thetas, envs[i], inner_lr, inner_l2, noise, kept)
-        if len(vectors) == 1:
-            vectors = [vectors[0], scaled(L[-1] - L[0], vectors[0])]
-        plain, weighted = plus(plain, 1, vectors[0]), plus(weighted, 1, vectors[1])
+        others = [envs[j] for first, j in pairs if first == i]
+        vectors = share_of(params, envs[i], others, L, inner_lr, inner_steps, first_order, inner_l2, noise, kept)
+        plain = plus(plain, 1, vectors[0])
+        weighted = plus(weighted, 1, vectors[1]) if len(vectors) > 1 else plus(weighted, L[-1] - L[0], vectors[0])
     offsets = np.array(L) - L[0]  # exactly 0 where all are equal, and then so is sigma
     sigma = float(spec.sigma(offsets))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
