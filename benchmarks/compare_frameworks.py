@@ -1,6 +1,6 @@
 """Time one step's gradient in this project, PyTorch and JAX, side by side.
 
-python benchmarks/compare_frameworks.py [--only TEXT] [--rounds N] [--out DIR]
+python benchmarks/compare_frameworks.py [--only TEXT] [--rounds N] [--out DIR] [--table]
 
 Each backend runs in a process of its own, with as many threads as there are cores. The processes take turns in each of N
 rounds, so that what else the machine does hits all alike; of a turn's two steps the second counts. Printed and written to
@@ -159,6 +159,18 @@ def rows_of(result):
         ]  # fmt: skip
 
 
+def summary(results):
+    """Give one row a case: seconds of `fast`, and how many times as long the others take."""
+    head = ["one step's gradient", "dtype", "fast, s", *(f"{name} x" for name in TIMED[1:]), "share of GEMM rate", "peak MiB"]
+    rows = []
+    for result in results["cases"]:
+        cells = {row[2]: row for row in rows_of(result)}
+        ratios = [cells[name][4] if name in cells else "" for name in TIMED[1:]]
+        peaks = " / ".join(cells[name][5] for name in ("fast", "PyTorch eager", "JAX jit") if name in cells)
+        rows.append([describe(result["case"]), result["case"]["dtype"], cells["fast"][3], *ratios, cells["fast"][7], peaks])
+    return head, rows
+
+
 def describe(case):
     """Name a case by what is not the default."""
     names = {"n": "images each", "envs": "environments"}
@@ -187,34 +199,39 @@ def write(results, folder):
     head = ["step", "dtype", "backend", "seconds", "ratio", "peak MiB", "difference", "share of GEMM rate"]
     table = report.markdown(head, [row for result in results["cases"] for row in rows_of(result)])
     storage.write_json(folder / "results.json", results, indent=1)
-    storage.write(folder / "results.md", f"{table}\n")
-    return table
+    storage.write(folder / "results.md", f"{report.markdown(*summary(results))}\n\n{table}\n")
 
 
 def main():
     """Run the command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    p.add_argument("--only", default="", metavar="TEXT", help="only cases whose name and dtype hold this text")
+    p.add_argument("--only", default="", metavar="TEXT", help="only cases whose name and dtype hold this text; others stay")
     p.add_argument("--rounds", type=int, default=7, metavar="N", help="how often each backend has its turn (default: 7)")
     p.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="where results go (default: beside this script)")
+    p.add_argument("--table", action="store_true", help="only write results.md again, from results.json")
     args = p.parse_args()
     if args.worker:
         name, case, folder = args.worker
         work(name, json.loads(case), folder)
         return
-    from metairm_np import blas
+    from metairm_np import blas, storage
 
     threads = blas.cores()
-    results = {"machine": machine(threads), "cases": []}
-    for case in CASES:
-        if args.only in f"{describe(case)} {case['dtype']}":
-            results["cases"].append(measure(case, args.rounds, threads))
-            print(write(results, args.out).split("\n", 2)[0] if len(results["cases"]) == 1 else "", flush=True)
-            for row in rows_of(results["cases"][-1]):
-                print(" | ".join(row), flush=True)
-            for name, reason in results["cases"][-1]["failed"].items():
-                print(f"{name} failed: {reason}", flush=True)
+    before = storage.read_json(args.out / "results.json") or {"cases": []}
+    results = {"machine": before["machine"] if args.table else machine(threads), "cases": before["cases"]}
+    for case in [] if args.table else CASES:
+        if args.only not in f"{describe(case)} {case['dtype']}":
+            continue
+        result = measure(case, args.rounds, threads)
+        others = [other for other in results["cases"] if other["case"] != case]
+        results["cases"] = sorted([*others, result], key=lambda one: CASES.index(one["case"]))
+        write(results, args.out)
+        for row in rows_of(result):
+            print(" | ".join(row), flush=True)
+        for name, reason in result["failed"].items():
+            print(f"{name} failed: {reason}", flush=True)
+    write(results, args.out)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def trajectory(params, env, inner_lr, inner_steps=1, inner_l2=0.0, noise=None, k
 def pull_back(vectors, thetas, env, inner_lr, inner_l2=0.0, noise=None, kept=None):
     """(10) For t = T-1, ..., 0: v <- v - alpha (H_i(theta_t) + 2 mu) (m_t v), which is v times d theta_T / d theta_0."""
     for t in reversed(range(len(thetas) - 1)):
-        vectors = step_back(vectors, thetas[t], env, inner_lr, inner_l2, noise and noise[t], kept)
+        vectors = step_back(vectors, thetas[t], env, inner_lr, inner_l2, None if noise is None else noise[t], kept)
     return vectors
 
 
@@ -167,7 +167,7 @@ def step_back(vectors, theta, env, inner_lr, inner_l2, multipliers, kept):
 
 
 def meta_loss_sums(theta, envs, L):
-    """(11) Give sum_j grad R_j(theta) and sum_j (R_j - L_ref) grad R_j, the first alone if there is one j; add the R_j to `L`."""
+    """(11) Give sum_j grad R_j and sum_j (R_j - L_ref) grad R_j at theta, the first alone for one j; add the R_j to `L`."""
     plain, weighted = zeros(theta), zeros(theta)
     for env in envs:
         loss, g = gradient(theta, env)
