@@ -74,8 +74,8 @@ def torch_eager(case):
 def torch_compiled(case):
     """PyTorch, `torch.compile` of `torch.func.grad`.
 
-    Written with nested `torch.func.grad`, because compiling nested `torch.autograd.grad` gives a wrong second-order gradient
-    without a word (PyTorch 2.13).
+    Written with nested `torch.func.grad`, because compiling nested `torch.autograd.grad` gives the first-order gradient
+    without a word (PyTorch 2.13.0, to the last digit that of `first_order=True`).
     """
     import torch
     from cross_framework import torch_backend as tb
