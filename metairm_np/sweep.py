@@ -9,11 +9,12 @@ import numpy as np
 import scipy
 
 from metairm_np import blas, fast, storage
+from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.seeds import child
 from metairm_np.training import ENGINES, train
 from metairm_np.version import __version__
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE")
+VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # of the environment, that the results may depend on
 
 
 def trial_path(folder, algorithm, trial):
@@ -121,7 +122,7 @@ def machine():
         "processor": _processor(),
         "cores": blas.cores(),
         "threads": fast.threads(),
-        "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        "thread_variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
 
