@@ -57,16 +57,15 @@ def with_numpy(engine, dense):
 def torch_eager(case):
     """PyTorch, eager, `create_graph=True`."""
     import torch
-    from cross_framework import torch_backend as tb
+    from cross_framework.torch_backend import Backend
 
     torch.set_num_threads(blas.cores())
-    params, envs = problem(case)
-    leaves = [torch.tensor(part, requires_grad=True) for part in flat(params)]
-    envs = [(x, y.to(x.dtype) if case["classes"] == 2 else y) for x, y in tb.to_torch(envs)]
+    backend, (params, envs) = Backend(), problem(case)
+    theta, envs = backend.tensors(params), backend.data(envs)
 
     def step():
-        value = tb.objective(case["objective"], tb.pairs_of(leaves), envs, **hyper_of(case))
-        return [g.numpy() for g in torch.autograd.grad(value, leaves)]
+        value = backend.objective(case["objective"], theta, envs, **hyper_of(case))
+        return [g.numpy() for g in torch.autograd.grad(value, theta)]
 
     return step
 
@@ -78,52 +77,47 @@ def torch_compiled(case):
     without a word (PyTorch 2.13.0, to the last digit that of `first_order=True`).
     """
     import torch
-    from cross_framework import torch_backend as tb
+    from cross_framework.torch_backend import Backend
 
     torch.set_num_threads(blas.cores())
-    params, envs = problem(case)
-    params = [tuple(torch.tensor(part) for part in pair) for pair in params]
-    envs = [(x, y.to(x.dtype) if case["classes"] == 2 else y) for x, y in tb.to_torch(envs)]
+    backend, (params, envs) = Backend(), problem(case)
+    params, envs = [torch.tensor(part) for part in flat(params)], backend.data(envs)
     hyper = hyper_of(case)
-
-    def risk(theta, x, y):
-        return tb.loss(tb.logits(theta, x), y)
 
     def objective(theta, envs):
         if case["objective"] == "v_rex":
-            R = torch.stack([risk(theta, *env) for env in envs])
+            R = torch.stack([backend.risk_on(theta, env) for env in envs])
             return R.sum() + hyper["penalty_weight"] * R.var(unbiased=False)
         if case["objective"] == "irmv1":
             total = 0.0
             for x, y in envs:
-                f = tb.logits(theta, x)
-                slope = torch.func.grad(lambda w, f=f, y=y: tb.loss(w * f, y))(torch.ones((), dtype=f.dtype))
-                total = total + tb.loss(f, y) + hyper["penalty_weight"] * slope**2
+                f = backend.forward(theta, x)
+                slope = torch.func.grad(lambda w, f=f, y=y: backend.loss(w * f, y))(torch.ones((), dtype=f.dtype))
+                total = total + backend.loss(f, y) + hyper["penalty_weight"] * slope**2
             return total
         adapted = []
-        for x, y in envs:
+        for env in envs:
             point = theta
             for _ in range(hyper["inner_steps"]):
-                g = torch.func.grad(risk)(point, x, y)
-                point = [(W - hyper["inner_lr"] * dW, b - hyper["inner_lr"] * db) for (W, b), (dW, db) in zip(point, g)]
+                gradient = torch.func.grad(backend.risk_on)(point, env)
+                point = [part - hyper["inner_lr"] * g for part, g in zip(point, gradient)]
             adapted.append(point)
-        L = torch.stack([risk(adapted[i], *env) for i in range(len(envs)) for j, env in enumerate(envs) if i != j])
+        L = torch.stack([backend.risk_on(adapted[i], env) for i in range(len(envs)) for j, env in enumerate(envs) if i != j])
         return L.sum() + hyper["std_weight"] * L.std(unbiased=False)
 
     compiled = torch.compile(lambda theta, envs: torch.func.grad(objective)(theta, envs))
-    return lambda: [g.numpy() for g in flat(compiled(params, envs))]
+    return lambda: [g.numpy() for g in compiled(params, envs)]
 
 
 def jax_jit(case):
     """JAX, `jit`, arrays on the device, the parameters donated."""
     import jax
+    from cross_framework.jax_backend import Backend
 
-    jax.config.update("jax_enable_x64", case["dtype"] == "float64")
-    from cross_framework import jax_backend as jb
-
-    params, envs = problem(case)
-    state, envs = [jax.device_put(params)], jax.device_put(jb.to_jax(envs))
-    grad = jax.grad(lambda theta, envs: jb.objective(case["objective"], theta, envs, **hyper_of(case)))
+    jax.config.update("jax_enable_x64", case["dtype"] == "float64")  # the import has set it
+    backend, (params, envs) = Backend(), problem(case)
+    state, envs = [jax.device_put(params)], backend.data(envs)
+    grad = jax.grad(lambda theta, envs: backend.objective(case["objective"], theta, envs, **hyper_of(case)))
     jitted = jax.jit(lambda theta, envs: (grad(theta, envs), theta), donate_argnums=0)
 
     def step():

@@ -34,6 +34,12 @@ def risk(params, env):
     return risk_of(logits(params, env.x), env.y)
 
 
+def hessian_vector_product(params, env, vector):
+    """Give H v, H the Hessian of R^e at theta, v the list of (W, b) `vector`."""
+    product, _ = autograd.make_hvp(risk)([tuple(pair) for pair in params], env)
+    return product([tuple(pair) for pair in vector])
+
+
 def risks(params, envs):
     """Give the risks of all environments, an (E,) array."""
     return np.array([risk(params, env) for env in envs])

@@ -1,82 +1,117 @@
-"""The objectives written in JAX."""
+"""The objectives in JAX, as a backend to copy: the equations on JAX's arrays, then the functions that the suite calls."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+jax.config.update("jax_enable_x64", True)  # JAX makes float64 input float32 otherwise
 
 
-def to_jax(envs):
-    """Give (x, y) of each environment as arrays on the device."""
-    return [(jnp.asarray(env.x), jnp.asarray(env.y)) for env in envs]
+class Backend:
+    name = "JAX"
 
+    # ---- the equations: theta is a list of (W, b), an environment a pair (x, y) ----------------------------------------
 
-def logits(params, x):
-    for W, b in params[:-1]:
-        x = jax.nn.relu(x @ W + b)
-    W, b = params[-1]
-    return x @ W + b
+    def activation(self, a):
+        return jax.nn.relu(a)  # with derivative 0 at 0; that of jnp.maximum(a, 0) is 1/2
 
+    def forward(self, theta, x):
+        *hidden, (W, b) = theta
+        for V, c in hidden:
+            x = self.activation(x @ V + c)
+        return x @ W + b  # (n, out)
 
-def loss(f, y):
-    if f.shape[1] == 1:
-        return jnp.mean(jax.nn.softplus(jnp.where(y == 1, -f[:, 0], f[:, 0])))
-    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(f), y[:, None], axis=1))
+    def loss(self, f, y):
+        if f.shape[1] == 1:
+            return jnp.mean(jax.nn.softplus((1 - 2 * y) * f[:, 0]))
+        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(f), y[:, None], axis=1))
 
+    def risk_on(self, theta, env):
+        return self.loss(self.forward(theta, env[0]), env[1])
 
-def risk(params, env):
-    x, y = env
-    return loss(logits(params, x), y)
+    def l2_term(self, theta, weight):
+        return weight * sum(jnp.sum(part**2) for part in jax.tree.leaves(theta)) if weight else 0.0
 
+    def penalty(self, f, y):  # Eq. 2; Arjovsky et al., 2019
+        return jax.grad(lambda w: self.loss(w * f, y))(jnp.ones((), f.dtype)) ** 2
 
-def norm(params):
-    return sum(jnp.sum(W**2) + jnp.sum(b**2) for W, b in params)
+    def sigma(self, L):  # Eq. 5
+        squared = jnp.var(L)
+        positive = squared > 0  # the inner where keeps the derivative of the root, infinite at 0, out of the product with 0
+        return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
+    def descend(self, theta, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None, first_order=False):  # Eq. 3
+        for t in range(inner_steps):
+            gradient = jax.grad(lambda point: self.risk_on(point, env) + self.l2_term(point, inner_l2))(theta)
+            gradient = jax.lax.stop_gradient(gradient) if first_order else gradient
+            if noise is not None:  # DropGrad
+                gradient = jax.tree.map(jnp.multiply, noise[t], gradient)
+            theta = jax.tree.map(lambda part, g: part - inner_lr * g, theta, gradient)
+        return theta
 
-def irmv1_penalty(params, env):
-    f = logits(params, env[0])
-    return jax.grad(lambda w: loss(w * f, env[1]))(jnp.ones((), f.dtype)) ** 2
+    def exchange(self, theta, envs, inner_lr, inner_steps=1, *, same_env=False, gradient_noise=None, pairs=None, **options):
+        n = range(len(envs))
+        pairs = pairs or [(i, j) for i in n for j in n if (i == j) == same_env]
+        noise = gradient_noise or [None for _ in n]
+        adapted = [self.descend(theta, envs[i], inner_lr, inner_steps, noise=noise[i], **options) for i in n]
+        return jnp.stack([self.risk_on(adapted[i], envs[j]) for i, j in pairs])  # Eq. 4
 
-
-def adapt(params, env, inner_lr, inner_steps, inner_l2, noise, first_order):
-    for t in range(inner_steps):
-        g = jax.grad(lambda p: risk(p, env) + (inner_l2 * norm(p) if inner_l2 else 0.0))(params)
-        g = jax.lax.stop_gradient(g) if first_order else g
-        g = g if noise is None else jax.tree.map(jnp.multiply, noise[t], g)
-        params = jax.tree.map(lambda p, d: p - inner_lr * d, params, g)
-    return params
-
-
-def meta_irm(
-    params, envs, inner_lr, std_weight, inner_steps=1, first_order=False, same_env=False, inner_l2=0.0, gradient_noise=None,
-    pairs=None,
-):  # fmt: skip
-    n = range(len(envs))
-    pairs = pairs or [(i, j) for i in n for j in n if (i == j) == same_env]
-    adapted = {
-        i: adapt(params, envs[i], inner_lr, inner_steps, inner_l2, gradient_noise and gradient_noise[i], first_order)
-        for i in {i for i, _ in pairs}
-    }
-    L = jnp.stack([risk(adapted[i], envs[j]) for i, j in pairs])
-    return jnp.sum(L) + std_weight * jnp.std(L)
-
-
-def objective(name, params, envs, l2=0.0, **hyper):
-    if name == "meta_irm":
-        value = meta_irm(params, envs, **hyper)
-    else:
-        R = jnp.stack([risk(params, env) for env in envs])
+    def objective(self, name, theta, envs, *, l2=0.0, penalty_weight=0.0, lambda_min=0.0, std_weight=0.0, **inner):
+        if name == "meta_irm":  # Eq. 6
+            L = self.exchange(theta, envs, **inner)
+            return jnp.sum(L) + std_weight * self.sigma(L) + self.l2_term(theta, l2)
+        outputs = [(self.forward(theta, x), y) for x, y in envs]
+        R = jnp.stack([self.loss(f, y) for f, y in outputs])
         value = jnp.sum(R)
-        if name == "irmv1":  # under jit the logits are computed once
-            value += hyper["penalty_weight"] * sum(irmv1_penalty(params, env) for env in envs)
-        elif name == "v_rex":
-            value += hyper["penalty_weight"] * jnp.var(R)
-        elif name == "mm_rex":
-            value = (1 - len(envs) * hyper["lambda_min"]) * jnp.max(R) + hyper["lambda_min"] * value
-    return value + l2 * norm(params) if l2 else value
+        if name == "irmv1":
+            value = value + penalty_weight * sum(self.penalty(f, y) for f, y in outputs)
+        elif name == "v_rex":  # Krueger et al., 2021, as MM-REx
+            value = value + penalty_weight * jnp.var(R)
+        elif name == "mm_rex":  # jnp.max shares its derivative among ties
+            value = (1 - len(envs) * lambda_min) * jnp.max(R) + lambda_min * value
+        elif name != "erm":
+            raise NotImplementedError(name)
+        return value + self.l2_term(theta, l2)
 
+    # ---- the NumPy boundary: arrays in, arrays of the same dtype out ---------------------------------------------------
 
-def value_and_grad(name, params, envs, **hyper):
-    """Give what `metairm_np.spec.value_and_grad` gives."""
-    envs = to_jax(envs)
-    value, gradient = jax.value_and_grad(lambda theta: objective(name, theta, envs, **hyper))(params)
-    return float(value), [tuple(np.asarray(part) for part in pair) for pair in gradient]
+    def data(self, envs):
+        return jax.device_put([(env.x, env.y) for env in envs])
+
+    def value_and_grad(self, name, params, envs, **hyper):  # without jit, which takes seconds for each new set of keywords
+        theta, envs = jax.device_put(params), self.data(envs)
+        value, gradient = jax.value_and_grad(lambda theta: self.objective(name, theta, envs, **hyper))(theta)
+        return float(value), jax.device_get(gradient)
+
+    def logits(self, params, x):
+        return jax.device_get(self.forward(*jax.device_put((params, x))))
+
+    def risk(self, params, env):
+        return float(self.risk_on(jax.device_put(params), *self.data([env])))
+
+    def adapt(self, params, env, inner_lr, inner_steps=1, **options):
+        return jax.device_get(self.descend(jax.device_put(params), *self.data([env]), inner_lr, inner_steps, **options))
+
+    def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
+        return jax.device_get(self.exchange(jax.device_put(params), self.data(envs), inner_lr, inner_steps, **options))
+
+    def hessian_vector_product(self, params, env, vector):
+        gradient = jax.grad(lambda theta: self.risk_on(theta, *self.data([env])))
+        return jax.device_get(jax.jvp(gradient, *jax.device_put(((params,), (vector,))))[1])
+
+    def step(self, t, theta, g, m, v, *, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8):
+        if name == "sgd":
+            m = jax.tree.map(lambda m, g: momentum * m + g, m, g)
+            return jax.tree.map(lambda p, m: p - lr * m, theta, m), m, v
+        m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, g)
+        v = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g**2, v, g)
+        c, d = 1 - beta1**t, 1 - beta2**t
+        return jax.tree.map(lambda p, m, v: p - lr * (m / c) / (jnp.sqrt(v / d) + epsilon), theta, m, v), m, v
+
+    def train_steps(self, name, params, envs, optimizer, steps, **hyper):
+        theta, envs, after = jax.device_put(params), self.data(envs), []
+        gradient = jax.grad(lambda theta: self.objective(name, theta, envs, **hyper))
+        m = v = jax.tree.map(jnp.zeros_like, theta)
+        for t in range(1, steps + 1):
+            theta, m, v = self.step(t, theta, gradient(theta), m, v, **optimizer)
+            after.append(jax.device_get(theta))
+        return after

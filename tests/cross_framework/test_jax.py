@@ -2,13 +2,12 @@
 
 import pytest
 
-jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
-jax.config.update("jax_enable_x64", True)
+pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
 
 from cross_framework.cases import CASES, check  # noqa: E402
-from cross_framework.jax_backend import value_and_grad  # noqa: E402
+from cross_framework.jax_backend import Backend  # noqa: E402
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_jax_agrees(case):
-    check(value_and_grad, case)
+    check(Backend().value_and_grad, case)

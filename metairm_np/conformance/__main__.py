@@ -1,0 +1,104 @@
+"""The command line: python -m metairm_np.conformance check MODULE:BACKEND, or generate."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from metairm_np import checks, storage
+from metairm_np.conformance import vectors
+from metairm_np.conformance.printed import report_text
+from metairm_np.conformance.suite import check_backend
+from metairm_np.run import Parser
+
+DESCRIPTION = """\
+Check a backend, any framework's implementation of meta-IRM and its baselines, against the reference.
+
+  python -m metairm_np.conformance check metairm_np:fast
+  python -m metairm_np.conformance check mypackage.module:Backend --dtype float32 --json report.json
+  python -m metairm_np.conformance generate      rewrite the golden vectors
+"""
+EPILOG = """\
+BACKEND is an object, a class or a function without arguments that gives one; docs/conformance.md says what it has to offer.
+
+Exit status: 0 everything is the reference's up to rounding, 1 something differs, 2 could not run.
+"""
+
+
+def parser():
+    """Give the argument parser."""
+    p = Parser(
+        prog="python -m metairm_np.conformance",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = p.add_subparsers(dest="command", required=True, metavar="{check,generate}")
+    c = commands.add_parser("check", help="check a backend", allow_abbrev=False)
+    c.add_argument("backend", metavar="MODULE:BACKEND", help="where the backend is, such as package.module:Backend")
+    c.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the inputs (default: float64)")
+    c.add_argument("--random", type=int, default=0, metavar="N", help="add N random cases (default: 0)")
+    c.add_argument("--seed", type=int, default=0, metavar="S", help="of the random cases (default: 0)")
+    c.add_argument("--json", metavar="FILE", help="also write the whole report there")
+    c.add_argument("--verbose", action="store_true", help="show the arrays of every check that differs")
+    g = commands.add_parser("generate", help="rewrite the golden vectors", allow_abbrev=False)
+    g.add_argument("--out", default=str(vectors.FOLDER), metavar="DIR", help="folder to write to (default: the package's)")
+    return p
+
+
+def resolve(where):
+    """Import the backend that MODULE:BACKEND names.
+
+    Raises
+    ------
+    ValueError
+        If it is not written like that, cannot be imported, or cannot be made without arguments.
+    """
+    module, colon, path = where.partition(":")
+    if not (module and colon and path):
+        raise ValueError(f"the backend is {where!r}; name it as package.module:Backend")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # an installed script would not look here
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        raise ValueError(f"cannot import {module}: {type(error).__name__}: {error}; is it in this folder or installed?") from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            known = [key for key in vars(found) if not key.startswith("_")]
+            raise ValueError(f"{module} has no {path}; {checks.nearest(name, known)}")
+        found = getattr(found, name)
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "value_and_grad")):
+        try:
+            found = found()
+        except Exception as error:
+            raise ValueError(f"{where}() failed: {type(error).__name__}: {error}; it has to work without arguments") from error
+    return found
+
+
+def check(args):
+    """Run `check`, and give the exit status."""
+    report = check_backend(resolve(args.backend), args.dtype, random=args.random, seed=args.seed)
+    print(report_text(report, args.verbose))
+    if args.json:
+        storage.write_json(args.json, report.as_dict(), indent=1)
+    return 2 if not report.ran else 0 if report.passed else 1
+
+
+def main(argv=None):
+    """Run the command line, and give the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        if args.command == "check":
+            return check(args)
+        vectors.write(args.out)
+        print(args.out)
+        return 0
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

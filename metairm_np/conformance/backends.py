@@ -1,0 +1,70 @@
+"""The project's own engines as backends, and copies of the spec that can be changed."""
+
+import importlib.util
+from functools import partial
+
+import numpy as np
+from autograd.tracer import getval, isbox
+
+from metairm_np import fast, spec
+from metairm_np.optimizers import SGD, Adam
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+
+
+def train_steps(engine, name, params, envs, optimizer, steps, **hyper):
+    """Give the parameters after each of `steps` full-batch steps along engine.value_and_grad.
+
+    Parameters
+    ----------
+    engine : object
+        With `value_and_grad` and, where they are not this project's, the classes `OPTIMIZERS`.
+    optimizer : dict
+        {"name": "sgd", "lr": ..., "momentum": ...} or {"name": "adam", "lr": ..., "beta1": ..., "beta2": ..., "epsilon": ...}.
+    name, params, envs, **hyper
+        As for `value_and_grad`.
+    """
+    settings = {key: value for key, value in optimizer.items() if key != "name"}
+    rule = getattr(engine, "OPTIMIZERS", OPTIMIZERS)[optimizer["name"]](**settings)
+    path = []
+    for _ in range(steps):
+        _, gradient = engine.value_and_grad(name, params, envs, **hyper)
+        params = rule.step(params, gradient)
+        path.append(params)
+    return path
+
+
+class Spec:
+    """`metairm_np.spec` as a backend."""
+
+    name, engine = "spec", spec
+
+    def __getattr__(self, function):
+        return getattr(self.engine, function)
+
+    def train_steps(self, *args, **hyper):
+        """Give the parameters after each step, as `train_steps`."""
+        return train_steps(self.engine, *args, **hyper)
+
+
+class Fast(Spec):
+    """`metairm_np.fast` as a backend."""
+
+    name, engine = "fast", fast
+
+
+def copy_of_spec():
+    """Give a fresh copy of the module `metairm_np.spec`; functions that are set in it are used by its other functions."""
+    found = importlib.util.find_spec("metairm_np.spec")
+    copy = importlib.util.module_from_spec(found)
+    found.loader.exec_module(copy)
+    copy.OPTIMIZERS = dict(OPTIMIZERS)
+    copy.train_steps = partial(train_steps, copy)
+    return copy
+
+
+def numbers(x):
+    """Give the plain array inside autograd's boxes."""
+    while isbox(x):
+        x = getval(x)
+    return np.asarray(x)

@@ -1,0 +1,155 @@
+"""Known mistakes of ERM, IRMv1, V-REx and MM-REx."""
+
+import autograd
+import autograd.numpy as np
+
+from metairm_np.conformance.mistakes.catalogue import mistake, wrap
+
+@mistake(
+    "mean over environments",
+    "risks and penalties are averaged over the environments, as in the published codes of IRM and in DomainBed",
+    "sum over environments as Eq. 1 and 2 do, or multiply by their number",
+)
+def _(s):
+    def irmv1(params, envs, penalty_weight):
+        return np.mean(s.risks(params, envs)) + penalty_weight * sum(s.irmv1_penalty(params, env) for env in envs) / len(envs)
+
+    s.erm = lambda params, envs: np.mean(s.risks(params, envs))
+    s.irmv1 = irmv1
+    s.v_rex = lambda params, envs, penalty_weight: s.erm(params, envs) + penalty_weight * s.variance(s.risks(params, envs))
+
+
+@mistake(
+    "IRMv1 penalty not squared",
+    "the penalty is the derivative by the dummy w, or its absolute value",
+    "square the derivative of the environment's risk",
+    variants=(abs, lambda slope: slope),
+)
+def _(s, shape):
+    def penalty(params, env):
+        f = s.logits(params, env.x)
+        return shape(autograd.grad(lambda w: s.risk_of(w * f, env.y))(1.0))
+
+    s.irmv1_penalty = penalty
+
+
+@mistake(
+    "IRMv1 penalty per sample",
+    "the derivatives by w are squared sample by sample and then averaged",
+    "average the derivatives over the samples first, then square",
+)
+def _(s):
+    def penalty(params, env):
+        f = s.logits(params, env.x)
+        slopes = autograd.grad(lambda w: len(env.y) * s.risk_of(w * f, env.y))(np.ones((len(env.y), 1)))
+        return np.mean(slopes**2)
+
+    s.irmv1_penalty = penalty
+
+
+@mistake(
+    "IRMv1 penalty from two half-batches",
+    "the product of the derivatives on the samples 0, 2, ... and 1, 3, ..., the unbiased estimate of DomainBed and of the IRM paper",
+    "square the derivative over all samples of the environment",
+)
+def _(s):
+    def penalty(params, env):
+        f = s.logits(params, env.x)
+        slopes = [autograd.grad(lambda w, k=k: s.risk_of(w * f[k::2], env.y[k::2]))(1.0) for k in (0, 1)]
+        return slopes[0] * slopes[1]
+
+    s.irmv1_penalty = penalty
+
+
+@mistake(
+    "IRMv1 penalty over a vector scale",
+    "the dummy is a vector of ones, one for each output, and the penalty the squared norm of the gradient",
+    "use one scalar w = 1 that multiplies all outputs",
+)
+def _(s):
+    def penalty(params, env):
+        f = s.logits(params, env.x)
+        return np.sum(autograd.grad(lambda w: s.risk_of(w * f, env.y))(np.ones(f.shape[1])) ** 2)
+
+    s.irmv1_penalty = penalty
+
+
+@mistake(
+    "IRMv1 penalty without gradient",
+    "the penalty's own graph is not kept (create_graph missing): it shows in the value, but trains nothing",
+    "compute the derivative by w with create_graph=True, and do not detach it",
+)
+def _(s):
+    wrap(s, "irmv1_penalty", lambda right, params, env: s.constant(right(params, env)))
+
+
+@mistake(
+    "IRMv1 objective divided by the penalty weight",
+    "the published IRM code divides the loss by the penalty weight once that exceeds 1",
+    "leave that to the optimizer's learning rate",
+)
+def _(s):
+    wrap(s, "irmv1", lambda right, params, envs, penalty_weight: right(params, envs, penalty_weight) / max(penalty_weight, 1.0))
+
+
+def spread(s, penalty):
+    """Replace V-REx by sum_e R^e + penalty_weight penalty(R)."""
+
+    def wrong(params, envs, penalty_weight):
+        R = s.risks(params, envs)
+        return np.sum(R) + penalty_weight * penalty(R)
+
+    s.v_rex = wrong
+
+
+@mistake(
+    "V-REx with summed squared differences",
+    "(R_1 - R_2)^2, as in the published REx code, is 4 times the variance of two risks",
+    "use the population variance of the risks, or divide by the square of their number",
+)
+def _(s):
+    spread(s, lambda R: len(R) ** 2 * s.variance(R))
+
+
+@mistake(
+    "V-REx with sample variance",
+    "the variance is divided by E - 1, the default of torch.var",
+    "use the population variance: torch.var(unbiased=False), numpy's var",
+)
+def _(s):
+    spread(s, lambda R: len(R) / (len(R) - 1) * s.variance(R))
+
+
+@mistake(
+    "V-REx with standard deviation",
+    "the penalty is the standard deviation of the risks",
+    "use their variance",
+)
+def _(s):
+    spread(s, s.sigma)
+
+
+@mistake(
+    "MM-REx with absolute difference",
+    "|R_1 - R_2|, as in the published REx code, stands for the maximum",
+    "use (1 - E lambda_min) max R + lambda_min sum R",
+)
+def _(s):
+    def wrong(params, envs, lambda_min):
+        R = s.risks(params, envs)
+        return (1 - len(R) * lambda_min) * (np.max(R) - np.min(R)) + lambda_min * np.sum(R)
+
+    s.mm_rex = wrong
+
+
+@mistake(
+    "MM-REx weights without E",
+    "the maximum has the weight 1 - lambda_min",
+    "give it 1 - E lambda_min, E the number of environments, so that the weights sum to 1",
+)
+def _(s):
+    def wrong(params, envs, lambda_min):
+        R = s.risks(params, envs)
+        return (1 - lambda_min) * np.max(R) + lambda_min * np.sum(R)
+
+    s.mm_rex = wrong

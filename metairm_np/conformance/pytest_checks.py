@@ -1,0 +1,139 @@
+"""The suite as pytest tests, one for each question, and random cases by hypothesis."""
+
+from functools import lru_cache
+
+from metairm_np.conformance import cases
+from metairm_np.conformance.printed import arrays_table, finding_text
+from metairm_np.conformance.stages import margin, stages_of
+from metairm_np.conformance.suite import ask, check_backend, name_of, offered
+from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
+
+EXAMPLES = 20
+
+
+@lru_cache(maxsize=8)
+def findings(backend, dtype):
+    """Give what the whole suite's diagnosis says of a backend; it takes some seconds, once."""
+    return check_backend(backend, dtype).findings
+
+
+def verify(backend, solved, stage, dtype):
+    """Ask one question; skip what is not implemented, raise AssertionError for a wrong answer."""
+    import pytest
+
+    outcome = ask(backend, solved, stage, dtype)
+    if outcome.left_out:
+        pytest.skip(f"{name_of(backend)} does not implement it: {outcome.problem}")
+    return outcome
+
+
+class Check:
+    """One question, a case and a stage; call it with the backend."""
+
+    def __init__(self, solved, stage, dtype):
+        self.solved, self.stage, self.dtype = solved, stage, dtype
+
+    def __str__(self):
+        return f"{self.solved.case.name}-{self.stage}-{self.dtype}"
+
+    def __call__(self, backend):
+        """Raise AssertionError, with the arrays that differ and the diagnosis, unless the backend's answer is right."""
+        outcome = verify(backend, self.solved, self.stage, self.dtype)
+        if not outcome.ok:
+            found = "\n".join(map(finding_text, findings(backend, self.dtype))) or "no known mistake explains it"
+            raise AssertionError(f"{arrays_table(outcome)}\n\n{found}")
+
+
+class RandomCheck:
+    """All questions about random cases; hypothesis looks for a failing one and makes it as small as it can."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+
+    def __str__(self):
+        return f"random-{self.dtype}"
+
+    def __call__(self, backend):
+        """Raise AssertionError with the smallest failing case that was found."""
+        import pytest
+
+        hypothesis = pytest.importorskip("hypothesis", reason="random cases need hypothesis: pip install hypothesis")
+
+        @hypothesis.settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
+        @hypothesis.given(options(hypothesis.strategies))
+        def run(given):
+            case = cases.build("random", **given)
+            hypothesis.assume(margin(case) > LEAST_MARGIN)
+            solved = solve(case)
+            for stage in offered(backend):
+                if stage in stages_of(case):
+                    outcome = ask(backend, solved, stage, self.dtype)
+                    shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
+                    assert outcome.ok or outcome.left_out, f"{arrays_table(outcome)}\nfor build('random', {shown})"
+
+        run()
+
+
+def options(st):
+    """Give the hypothesis strategy of what `cases.build` is given, simplest first."""
+
+    @st.composite
+    def draw_options(draw):
+        n_envs = draw(st.integers(2, 4))
+        eighths = st.integers(0, 16).map(lambda k: k / 8)
+        given = {
+            "seed": draw(st.integers(0, 1000)),
+            "classes": draw(st.sampled_from([2, 3, 5])),
+            "hidden": tuple(draw(st.lists(st.integers(1, 5), max_size=3))),
+            "d": draw(st.integers(1, 5)),
+            "n": tuple(draw(st.lists(st.integers(1, 12), min_size=n_envs, max_size=n_envs))),
+            "noise": draw(st.booleans()),
+            "inner_lr": draw(eighths) + 0.125,
+            "std_weight": draw(eighths),
+            "inner_steps": draw(st.integers(1, 3)),
+            "inner_l2": draw(st.sampled_from([0.0, 0.125])),
+            "l2": draw(st.sampled_from([0.0, 0.0625])),
+            "penalty_weight": draw(eighths),
+            "lambda_min": draw(st.sampled_from([0.0, 0.125, -0.5])),
+        }
+        every = [(i, j) for i in range(n_envs) for j in range(n_envs) if i != j]
+        kind = draw(st.sampled_from(["all", "same_env", "pairs"]))
+        if kind == "same_env":
+            given["same_env"] = True
+        elif kind == "pairs":
+            given["pairs"] = draw(st.lists(st.sampled_from(every), min_size=1, max_size=4))
+        return given
+
+    return draw_options()
+
+
+def parametrize_with_checks(backends, dtypes=("float64", "float32")):
+    """Give the pytest decorator that runs every check of the suite on every backend, each as a test.
+
+    Parameters
+    ----------
+    backends : list of objects
+        As `check_backend` takes them.
+    dtypes : sequence of {"float64", "float32"}, default both
+
+    Returns
+    -------
+    decorator
+        For a test function with the arguments `backend` and `check`, which calls `check(backend)`.
+
+    Examples
+    --------
+    >>> from metairm_np.conformance import Fast, parametrize_with_checks
+    >>> @parametrize_with_checks([Fast()])
+    ... def test_conformance(backend, check):
+    ...     check(backend)
+    """
+    import pytest
+
+    params = []
+    for backend in backends:
+        stages = offered(backend)
+        for dtype in dtypes:
+            checks = [Check(solved, s, dtype) for s in stages for solved in load().values() if s in stages_of(solved.case)]
+            params += [pytest.param(backend, check, id=f"{name_of(backend)}-{check}") for check in [*checks, RandomCheck(dtype)]]
+    return pytest.mark.parametrize(("backend", "check"), params)

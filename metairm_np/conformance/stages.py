@@ -1,0 +1,219 @@
+"""What is asked of a backend, stage by stage, and how far an answer may be off."""
+
+import numpy as np
+
+from metairm_np import spec
+from metairm_np.conformance.backends import Spec, copy_of_spec, numbers
+from metairm_np.conformance.cases import STEPS
+
+# ---- the questions -----------------------------------------------------------------------------------------------------
+
+
+def named(params, before="", stack=np.asarray):
+    """Give the arrays of a list of (W, b) by name."""
+    return {f"{before}{letter}{l}": stack(part) for l, pair in enumerate(params) for letter, part in zip("Wb", pair)}
+
+
+def logits(backend, case):
+    """f_theta(x) on each environment."""
+    return {f"env{e}": backend.logits(case.params, env.x) for e, env in enumerate(case.envs)}
+
+
+def risk(backend, case):
+    """R^e on each environment, by `risk`, or else as the ERM objective of one environment."""
+    if hasattr(backend, "risk"):
+        return {f"env{e}": backend.risk(case.params, env) for e, env in enumerate(case.envs)}
+    return {f"env{e}": backend.value_and_grad("erm", case.params, [env])[0] for e, env in enumerate(case.envs)}
+
+
+def gradient(backend, case):
+    """The gradient of R^e on each environment, that of the ERM objective of one environment."""
+    answer = {}
+    for e, env in enumerate(case.envs):
+        answer |= named(backend.value_and_grad("erm", case.params, [env])[1], f"env{e}_")
+    return answer
+
+
+def objective(name, **changed):
+    """Give the question of the value and the gradient of an objective."""
+
+    def ask(backend, case):
+        value, gradient = backend.value_and_grad(name, case.params, case.envs, **{**case.hyper(name), **changed})
+        return {"value": value, **named(gradient)}
+
+    ask.__doc__ = f"The value and the gradient of {name}" + (f" with {changed}." if changed else ".")
+    return ask
+
+
+def hessian_vector_product(backend, case):
+    """H v on each environment."""
+    answer = {}
+    for e, env in enumerate(case.envs):
+        answer |= named(backend.hessian_vector_product(case.params, env, case.vector), f"env{e}_")
+    return answer
+
+
+def adapt(backend, case):
+    """theta'_i after each number of inner steps (Eq. 3)."""
+    answer = {}
+    for i, env in enumerate(case.envs):
+        inner = case.inner(i)
+        for t in range(1, inner.get("inner_steps", 1) + 1):
+            answer |= named(backend.adapt(case.params, env, **{**inner, "inner_steps": t}), f"env{i}_step{t}_")
+    return answer
+
+
+def meta_losses(backend, case):
+    """The meta-losses in order (Eq. 4)."""
+    given = {key: value for key, value in case.meta.items() if key != "std_weight"}
+    return {"meta_losses": backend.meta_losses(case.params, case.envs, **given)}
+
+
+def trajectory(optimizer):
+    """Give the question of the changes of the parameters at each of the first steps of meta-IRM under an optimizer."""
+
+    def ask(backend, case):
+        rule = next(rule for rule in case.optimizers if rule["name"] == optimizer)
+        path = backend.train_steps("meta_irm", case.params, case.envs, rule, STEPS, **case.hyper("meta_irm"))
+        points = [named(theta) for theta in [case.params, *path]]
+        return {key: np.diff([np.asarray(point[key], np.float64) for point in points], axis=0) for key in points[0]}
+
+    ask.__doc__ = f"The change of the parameters at each of {STEPS} steps under {optimizer}."
+    return ask
+
+
+STAGES = {
+    "logits": logits,
+    "risk": risk,
+    "gradient": gradient,
+    "erm": objective("erm"),
+    "irmv1": objective("irmv1"),
+    "v_rex": objective("v_rex"),
+    "mm_rex": objective("mm_rex"),
+    "hessian_vector_product": hessian_vector_product,
+    "adapt": adapt,
+    "meta_losses": meta_losses,
+    "meta_irm_first_order": objective("meta_irm", first_order=True),
+    "meta_irm_without_sigma": objective("meta_irm", std_weight=0.0),
+    "meta_irm": objective("meta_irm"),
+    "sgd": trajectory("sgd"),
+    "adam": trajectory("adam"),
+}
+NEEDS = {name: name for name in ("logits", "hessian_vector_product", "adapt", "meta_losses")} | dict.fromkeys(("sgd", "adam"), "train_steps")
+
+
+def stages_of(case):
+    """Give the names of the stages that a case has, in order."""
+    rules = {rule["name"] for rule in case.optimizers}
+    return [stage for stage in STAGES if stage not in ("sgd", "adam") or stage in rules]
+
+
+# ---- the answers -------------------------------------------------------------------------------------------------------
+
+
+def irmv1_penalties(engine, case):
+    """Give the penalty in Eq. 2 of each environment."""
+    return {f"env{e}": engine.irmv1_penalty(case.params, env) for e, env in enumerate(case.envs)}
+
+
+def sigma(engine, case):
+    """Give sigma (Eq. 5) and w_ij, the derivative of the braces of Eq. 6 by the meta-loss R_j(theta'_i)."""
+    L = meta_losses(engine, case)["meta_losses"]
+    s = engine.sigma(L)
+    slope = (L - np.mean(L)) / (len(L) * s) if s > 0 else np.zeros(len(L))
+    return {"sigma": s, "w": 1 + case.meta["std_weight"] * slope}
+
+
+EXTRA = {"irmv1_penalties": irmv1_penalties, "sigma": sigma}  # in the golden files, not asked of backends
+
+
+def answers(case, engine=None):
+    """Give the spec's answers, or those of a copy of it, to all stages and extras of a case: {stage: {name: array}}."""
+    engine = engine or Spec()
+    found = {stage: STAGES[stage](engine, case) for stage in stages_of(case)}
+    found |= {extra: EXTRA[extra](engine, case) for extra in EXTRA}
+    return {stage: {key: np.asarray(part, np.float64) for key, part in parts.items()} for stage, parts in found.items()}
+
+
+# ---- how far an answer may be off --------------------------------------------------------------------------------------
+
+TOLERANCES = {  # stage: units of rounding, and why as many
+    "logits": (16, "a chain of dot products"),
+    "risk": (16, "the logits' rounding and a mean"),
+    "gradient": (32, "forward and backward pass"),
+    "erm": (32, "sums of risks and gradients"),
+    "irmv1": (32, "the penalty's own derivative besides"),
+    "v_rex": (32, "differences of risks, in the scale"),
+    "mm_rex": (32, "as erm"),
+    "hessian_vector_product": (32, "two passes forward and two backward"),
+    "adapt": (32, "a gradient a step"),
+    "meta_losses": (32, "the inner steps' rounding carried into a risk"),
+    "meta_irm_first_order": (64, "inner steps, then a gradient at theta'"),
+    "meta_irm_without_sigma": (64, "inner steps, a gradient at theta', and the way back"),
+    "meta_irm": (64, "the same, weighted by differences of meta-losses"),
+    "sgd": (64, "ten steps, each with its own rounding"),
+    "adam": (128, "as sgd; a gradient's rounding is divided by epsilon where the gradient is small"),
+}
+NUDGE = 2.0**-30
+NUDGES = 3
+
+
+def nudge(seed, shape):
+    """Draw numbers up to `NUDGE`, the same for the same seed and size, so that equal environments stay equal."""
+    return NUDGE * np.random.default_rng([seed, int(np.prod(shape))]).uniform(-1, 1, shape)
+
+
+def nudged_answers(case, seed):
+    """Give the answers after rounding far coarser than that of float64.
+
+    Each input is moved by a random share of itself, and each sample's loss as if its slope and its curvature by the logits were
+    rounded at the scale of 1, as p - y and p (1 - p) are.
+    """
+    copy = copy_of_spec()
+    original = copy.risk_of
+
+    def risk_of(f, y):
+        slope, curvature = nudge(seed, f.shape), nudge(seed + 1, f.shape)
+        return original(f, y) + np.sum(slope * f + curvature * f * f / 2) / len(y)
+
+    copy.risk_of = risk_of
+    moved = case.map(lambda a: a * (1 + nudge(seed, a.shape)), lambda value: value * (1 + float(nudge(seed, ()))))
+    return answers(moved, copy)
+
+
+def scales(case, right):
+    """Give the scale of rounding of each array of `right`, the spec's answers: {stage: {name: float}}.
+
+    It is the largest entry plus the most that any entry moves under coarse rounding, over the coarseness. Cancellation and
+    ill-conditioning show in it by themselves. A trajectory's steps are differences of parameters; their size counts, too.
+    """
+    moved = [nudged_answers(case, seed) for seed in range(NUDGES)]
+    largest = {name: float(np.abs(part).max(initial=0)) for name, part in named(case.params).items()}
+    found = {}
+    for stage, parts in right.items():
+        found[stage] = {}
+        for name, part in parts.items():
+            shift = max(np.abs(other[stage][name] - part).max(initial=0) for other in moved) / NUDGE
+            own = largest[name] if stage in ("sgd", "adam") else 0.0
+            found[stage][name] = float(f"{np.abs(part).max(initial=0) + shift + own:.3g}")
+    return found
+
+
+def margin(case):
+    """Give the distance from 0 of the nearest input of a hidden unit, exact zeros apart, over all points that the stages visit."""
+    copy, nearest = copy_of_spec(), [np.inf]
+    original = copy.logits
+
+    def watched(params, x):
+        h = numbers(x)
+        for W, b in params[:-1]:
+            a = h @ numbers(W) + numbers(b)
+            nearest[0] = min(nearest[0], np.abs(a[a != 0]).min(initial=np.inf))
+            h = np.maximum(a, 0)
+        return original(params, x)
+
+    copy.logits = watched
+    for stage in ("adapt", "meta_losses", "sgd", "adam"):
+        if stage in stages_of(case):
+            STAGES[stage](copy, case)
+    return nearest[0]

@@ -1,0 +1,145 @@
+"""The golden vectors: cases with all their inputs and the spec's answers, as arrays (npz) and a manifest (JSON)."""
+
+import io
+import json
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from metairm_np import storage
+from metairm_np.conformance import cases
+from metairm_np.conformance.cases import Case
+from metairm_np.conformance.stages import EXTRA, STAGES, TOLERANCES, answers, margin, scales
+from metairm_np.environments import Environment
+from metairm_np.version import __version__
+
+SCHEMA = "metairm_np conformance golden vectors, version 1"
+FOLDER = Path(__file__).resolve().parent / "golden" / "v1"
+LEAST_MARGIN = 2.0**-14
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A case, the spec's answers {stage: {name: array}} and their scales of rounding {stage: {name: float}}."""
+
+    case: Case
+    answers: dict
+    scales: dict
+
+
+def solve(case):
+    """Give a case with the spec's answers."""
+    right = answers(case)
+    return Solved(case, right, scales(case, right))
+
+
+def away_from_kinks(make):
+    """Give the first of make(0), make(1), ... in which no unit comes so near to its kink that float32 might cross it."""
+    return next(case for case in map(make, range(1000)) if margin(case) > LEAST_MARGIN)
+
+
+def random_cases(number, seed):
+    """Draw random cases, away from kinks."""
+    rng = np.random.default_rng(seed)
+    drawn = [(f"random_{k}", cases.random_options(rng)) for k in range(number)]
+    return [away_from_kinks(lambda s, n=name, o=options: cases.build(n, "random", seed=s, **o)) for name, options in drawn]
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------------
+
+
+def generate():
+    """Compute all golden vectors.
+
+    Returns
+    -------
+    manifest : dict
+    arrays : dict of str to array
+        "case/inputs/name" in float32, exactly, labels in int8; "case/stage/name" in float64.
+    """
+    manifest = {
+        "schema": SCHEMA,
+        "version": 1,
+        "generator": {
+            "metairm_np": __version__, "numpy": np.__version__, "autograd": version("autograd"), "python": platform.python_version(),
+        },
+        "provenance": "Computed in float64 by automatic differentiation of metairm_np/spec.py. Inputs are pseudo-random numbers, and "
+        "real images of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0, see data/README.md) where a case's note says so.",
+        "layout": "arrays.npz holds case/inputs/W0, b0, ... (layers), x0, y0, ... (environments), vector_W0, ..., noise<i>_<t>_W0, ... "
+        "(environment i, inner step t), and case/stage/name with the answers; docs/conformance.md explains the stages.",
+        "tolerances": {stage: {"units": units, "reason": reason} for stage, (units, reason) in TOLERANCES.items()},
+        "tolerance rule": "an array may be off by units * eps(dtype) * its scale, eps = 2^-52 or 2^-23",
+        "cases": {},
+    }  # fmt: skip
+    arrays = {}
+    for name, note, options in cases.GOLDEN:
+        case, right, scale = solve(away_from_kinks(lambda s, n=name, t=note, o=options: cases.build(n, t, seed=s, **o)))
+        numbers = {key: getattr(case, key) for key in ("penalty_weight", "lambda_min", "l2")}
+        meta = {key: value for key, value in case.meta.items() if key != "gradient_noise"}
+        manifest["cases"][name] = {"note": note, **numbers, "meta": meta, "optimizers": case.optimizers, "scales": scale}
+        arrays |= {f"{name}/inputs/{key}": part.astype(np.float32) for key, part in case.arrays().items()}
+        arrays |= {f"{name}/inputs/y{e}": env.y.astype(np.int8) for e, env in enumerate(case.envs)}
+        arrays |= {f"{name}/{stage}/{key}": part for stage, parts in right.items() for key, part in parts.items()}
+    return manifest, arrays
+
+
+def write(folder=FOLDER):
+    """Compute the golden vectors and write them into `folder`."""
+    manifest, arrays = generate()
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    storage.write(Path(folder) / "arrays.npz", packed.getvalue())
+    storage.write(Path(folder) / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def load(folder=FOLDER):
+    """Read golden vectors.
+
+    Parameters
+    ----------
+    folder : path, default that of the package
+        With manifest.json and arrays.npz.
+
+    Returns
+    -------
+    dict of str to Solved
+        By the cases' names, in order.
+    """
+    manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+    with np.load(Path(folder) / "arrays.npz") as packed:
+        arrays = {key: packed[key] for key in packed.files}
+    return {name: _solved(name, about, arrays) for name, about in manifest["cases"].items()}
+
+
+def _solved(name, about, arrays):
+    stages = [*STAGES, *EXTRA]
+    own = {key[len(name) + 1 :]: part for key, part in arrays.items() if key.startswith(f"{name}/")}
+    right = {
+        stage: {key.split("/")[1]: part for key, part in own.items() if key.startswith(f"{stage}/")}
+        for stage in stages
+        if stage in about["scales"]
+    }
+    inputs = {key.split("/")[1]: part.astype(np.float64) for key, part in own.items() if key.startswith("inputs/")}
+
+    def layers(before=""):
+        count = sum(key.startswith(f"{before}W") for key in inputs)
+        return [(inputs[f"{before}W{l}"], inputs[f"{before}b{l}"]) for l in range(count)]
+
+    n_envs = sum(key.startswith("x") for key in inputs)
+    envs = [Environment(inputs[f"x{e}"], inputs[f"y{e}"].astype(np.int64)) for e in range(n_envs)]
+    meta = dict(about["meta"])
+    if "pairs" in meta:
+        meta["pairs"] = [tuple(pair) for pair in meta["pairs"]]
+    if "noise0_0_W0" in inputs:
+        meta["gradient_noise"] = [[layers(f"noise{i}_{t}_") for t in range(meta.get("inner_steps", 1))] for i in range(n_envs)]
+    numbers = {key: about[key] for key in ("penalty_weight", "lambda_min", "l2")}
+    case = Case(name, about["note"], layers(), envs, layers("vector_"), meta, optimizers=about["optimizers"], **numbers)
+    return Solved(case, right, about["scales"])
