@@ -8,7 +8,7 @@ from setuptools import setup
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "metairm_np" / "version.py").read_text())[1]
 EXTRAS = {
-    "test": ["pytest>=7", "hypothesis>=6"],
+    "test": ["pytest>=7", "hypothesis>=6", "mpmath>=1.3"],
     "crosscheck": ["torch>=2", "jax>=0.4"],
     "cluster": ["distributed>=2023"],
     "text": ["pooch>=1.7"],
@@ -30,10 +30,15 @@ setup(
     ],
     extras_require=EXTRAS,
     packages=[
-        "metairm_np", "metairm_np.environments", "metairm_np.fast", "metairm_np.bundled.data", "metairm_np.bundled.experiments",
+        "metairm_np", "metairm_np.conformance", "metairm_np.conformance.mistakes", "metairm_np.environments", "metairm_np.fast",
+        "metairm_np.bundled.data", "metairm_np.bundled.experiments",
     ],
     package_dir={"metairm_np.bundled.data": "data", "metairm_np.bundled.experiments": "experiments"},
-    package_data={"metairm_np.bundled.data": ["mnist14.npz", "README.md"], "metairm_np.bundled.experiments": ["*.toml"]},
+    package_data={
+        "metairm_np.bundled.data": ["mnist14.npz", "README.md"],
+        "metairm_np.bundled.experiments": ["*.toml"],
+        "metairm_np.conformance": ["golden/v1/*"],
+    },
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Education",

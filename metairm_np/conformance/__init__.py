@@ -1,4 +1,4 @@
-"""Conformance: golden vectors, and the suite by which any framework's meta-IRM is held against the spec. docs/conformance.md."""
+"""Golden vectors, and the suite by which any framework's meta-IRM is held against the spec; see docs/conformance.md."""
 
 from metairm_np.conformance.backends import Fast, Spec
 from metairm_np.conformance.pytest_checks import parametrize_with_checks

@@ -38,6 +38,7 @@ def parser():
     c = commands.add_parser("check", help="check a backend", allow_abbrev=False)
     c.add_argument("backend", metavar="MODULE:BACKEND", help="where the backend is, such as package.module:Backend")
     c.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the inputs (default: float64)")
+    c.add_argument("--cases", metavar="A,B", help="only these golden cases (default: all)")
     c.add_argument("--random", type=int, default=0, metavar="N", help="add N random cases (default: 0)")
     c.add_argument("--seed", type=int, default=0, metavar="S", help="of the random cases (default: 0)")
     c.add_argument("--json", metavar="FILE", help="also write the whole report there")
@@ -63,7 +64,7 @@ def resolve(where):
     try:
         found = importlib.import_module(module)
     except Exception as error:
-        raise ValueError(f"cannot import {module}: {type(error).__name__}: {error}; is it in this folder or installed?") from error
+        raise ValueError(f"cannot import {module}: {type(error).__name__}: {error}; is it here, or installed?") from error
     for name in path.split("."):
         if not hasattr(found, name):
             known = [key for key in vars(found) if not key.startswith("_")]
@@ -79,7 +80,8 @@ def resolve(where):
 
 def check(args):
     """Run `check`, and give the exit status."""
-    report = check_backend(resolve(args.backend), args.dtype, random=args.random, seed=args.seed)
+    cases = None if args.cases is None else args.cases.split(",")
+    report = check_backend(resolve(args.backend), args.dtype, cases=cases, random=args.random, seed=args.seed)
     print(report_text(report, args.verbose))
     if args.json:
         storage.write_json(args.json, report.as_dict(), indent=1)

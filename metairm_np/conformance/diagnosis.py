@@ -69,7 +69,7 @@ def fits(outcome, solved, mistaken):
         return mistaken is None and outcome.answer is None
     left = apart(outcome.answer, mistaken, solved.scales[outcome.stage])
     to_right = max(outcome.differences.values(), default=np.inf)
-    return left <= CLOSER * to_right and left <= max(ROOM * outcome.allowed, LEFT * to_right)
+    return np.isfinite(left) and left <= CLOSER * to_right and left <= max(ROOM * outcome.allowed, LEFT * to_right)
 
 
 class Evidence:
@@ -119,11 +119,9 @@ def best(evidence, remaining):
     """
     cheap = [o for o in remaining if o.stage not in ("sgd", "adam")] or remaining
     for group in probes(cheap):
-        found = {}
-        for mistake in MISTAKES.values():
-            for backend in mistake.backends():
-                if any(evidence.fits(backend, o) for o in group):
-                    found[mistake, backend] = evidence.finding(mistake, backend, cheap)
+        hits = {(m, b): sum(evidence.fits(b, o) for o in group) for m in MISTAKES.values() for b in m.backends()}
+        most = max(hits.values())
+        found = {key: evidence.finding(*key, cheap) for key, hit in hits.items() if hit and 2 * hit >= most}
         top = max((f.score for f in found.values()), default=0)
         if top > 0:
             winners = {mistake: backend for (mistake, backend), f in found.items() if f.score == top}
@@ -191,7 +189,7 @@ def is_random(backend, evidence, remaining, dtype):
     if len(with_noise) == len(remaining) and all(o.differences.get("value", 0) <= o.allowed for o in remaining):
         return Finding(
             "noise resampled in the backward pass",
-            "the DropGrad multipliers are drawn again where the gradient is computed: values are right, gradients differ each time",
+            "the DropGrad multipliers are drawn again for the gradient: values are right, gradients differ each time",
             "draw the multipliers once a step, and use the same in both passes",
             remaining,
             [],

@@ -8,23 +8,11 @@ from metairm_np.conformance.stages import margin, stages_of
 from metairm_np.conformance.suite import ask, check_backend, name_of, offered
 from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
 
-EXAMPLES = 20
-
 
 @lru_cache(maxsize=8)
 def findings(backend, dtype):
     """Give what the whole suite's diagnosis says of a backend; it takes some seconds, once."""
     return check_backend(backend, dtype).findings
-
-
-def verify(backend, solved, stage, dtype):
-    """Ask one question; skip what is not implemented, raise AssertionError for a wrong answer."""
-    import pytest
-
-    outcome = ask(backend, solved, stage, dtype)
-    if outcome.left_out:
-        pytest.skip(f"{name_of(backend)} does not implement it: {outcome.problem}")
-    return outcome
 
 
 class Check:
@@ -38,7 +26,11 @@ class Check:
 
     def __call__(self, backend):
         """Raise AssertionError, with the arrays that differ and the diagnosis, unless the backend's answer is right."""
-        outcome = verify(backend, self.solved, self.stage, self.dtype)
+        import pytest
+
+        outcome = ask(backend, self.solved, self.stage, self.dtype)
+        if outcome.left_out:
+            pytest.skip(f"{name_of(backend)} does not implement it: {outcome.problem}")
         if not outcome.ok:
             found = "\n".join(map(finding_text, findings(backend, self.dtype))) or "no known mistake explains it"
             raise AssertionError(f"{arrays_table(outcome)}\n\n{found}")
@@ -47,8 +39,8 @@ class Check:
 class RandomCheck:
     """All questions about random cases; hypothesis looks for a failing one and makes it as small as it can."""
 
-    def __init__(self, dtype):
-        self.dtype = dtype
+    def __init__(self, dtype, examples=20):
+        self.dtype, self.examples = dtype, examples
 
     def __str__(self):
         return f"random-{self.dtype}"
@@ -59,15 +51,14 @@ class RandomCheck:
 
         hypothesis = pytest.importorskip("hypothesis", reason="random cases need hypothesis: pip install hypothesis")
 
-        @hypothesis.settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True)
+        @hypothesis.settings(max_examples=self.examples, deadline=None, database=None, derandomize=True)
         @hypothesis.given(options(hypothesis.strategies))
         def run(given):
             case = cases.build("random", **given)
             hypothesis.assume(margin(case) > LEAST_MARGIN)
-            solved = solve(case)
             for stage in offered(backend):
                 if stage in stages_of(case):
-                    outcome = ask(backend, solved, stage, self.dtype)
+                    outcome = ask(backend, solve(case, [stage]), stage, self.dtype)
                     shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
                     assert outcome.ok or outcome.left_out, f"{arrays_table(outcome)}\nfor build('random', {shown})"
 
@@ -107,7 +98,7 @@ def options(st):
     return draw_options()
 
 
-def parametrize_with_checks(backends, dtypes=("float64", "float32")):
+def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20):
     """Give the pytest decorator that runs every check of the suite on every backend, each as a test.
 
     Parameters
@@ -115,6 +106,8 @@ def parametrize_with_checks(backends, dtypes=("float64", "float32")):
     backends : list of objects
         As `check_backend` takes them.
     dtypes : sequence of {"float64", "float32"}, default both
+    examples : int >= 0, default 20
+        How many random cases hypothesis draws for each backend and dtype.
 
     Returns
     -------
@@ -135,5 +128,6 @@ def parametrize_with_checks(backends, dtypes=("float64", "float32")):
         stages = offered(backend)
         for dtype in dtypes:
             checks = [Check(solved, s, dtype) for s in stages for solved in load().values() if s in stages_of(solved.case)]
-            params += [pytest.param(backend, check, id=f"{name_of(backend)}-{check}") for check in [*checks, RandomCheck(dtype)]]
+            checks += [RandomCheck(dtype, examples)] if examples else []
+            params += [pytest.param(backend, check, id=f"{name_of(backend)}-{check}") for check in checks]
     return pytest.mark.parametrize(("backend", "check"), params)

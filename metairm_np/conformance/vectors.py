@@ -31,9 +31,9 @@ class Solved:
     scales: dict
 
 
-def solve(case):
-    """Give a case with the spec's answers."""
-    right = answers(case)
+def solve(case, stages=None):
+    """Give a case with the spec's answers to some stages, or to all."""
+    right = answers(case, stages=stages)
     return Solved(case, right, scales(case, right))
 
 
@@ -65,19 +65,22 @@ def generate():
         "schema": SCHEMA,
         "version": 1,
         "generator": {
-            "metairm_np": __version__, "numpy": np.__version__, "autograd": version("autograd"), "python": platform.python_version(),
+            "metairm_np": __version__, "numpy": np.__version__, "autograd": version("autograd"),
+            "python": platform.python_version(),
         },
-        "provenance": "Computed in float64 by automatic differentiation of metairm_np/spec.py. Inputs are pseudo-random numbers, and "
-        "real images of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0, see data/README.md) where a case's note says so.",
-        "layout": "arrays.npz holds case/inputs/W0, b0, ... (layers), x0, y0, ... (environments), vector_W0, ..., noise<i>_<t>_W0, ... "
-        "(environment i, inner step t), and case/stage/name with the answers; docs/conformance.md explains the stages.",
+        "provenance": "Computed in float64 by automatic differentiation of metairm_np/spec.py. Inputs are pseudo-random, "
+        "and real images of MNIST (LeCun, Cortes and Burges; CC BY-SA 3.0, see data/README.md) where a note says so.",
+        "layout": "arrays.npz holds case/inputs/W0, b0, ... (layers), x0, y0, ... (environments), vector_W0, ... and "
+        "noise<i>_<t>_W0, ... (environment i, inner step t), and case/stage/name with the answers; the stages are explained "
+        "in docs/conformance.md.",
         "tolerances": {stage: {"units": units, "reason": reason} for stage, (units, reason) in TOLERANCES.items()},
         "tolerance rule": "an array may be off by units * eps(dtype) * its scale, eps = 2^-52 or 2^-23",
         "cases": {},
     }  # fmt: skip
     arrays = {}
     for name, note, options in cases.GOLDEN:
-        case, right, scale = solve(away_from_kinks(lambda s, n=name, t=note, o=options: cases.build(n, t, seed=s, **o)))
+        solved = solve(away_from_kinks(lambda s, n=name, t=note, o=options: cases.build(n, t, seed=s, **o)))
+        case, right, scale = solved.case, solved.answers, solved.scales
         numbers = {key: getattr(case, key) for key in ("penalty_weight", "lambda_min", "l2")}
         meta = {key: value for key, value in case.meta.items() if key != "gradient_noise"}
         manifest["cases"][name] = {"note": note, **numbers, "meta": meta, "optimizers": case.optimizers, "scales": scale}

@@ -14,7 +14,9 @@ from metairm_np.fast import objectives
 from metairm_np.fast.sums import threads
 from metairm_np.mlp import squared_norm, zip_map
 
-__all__ = ["accuracy", "irmv1_penalty", "meta_losses", "risk", "risks", "threads", "value_and_grad"]
+__all__ = [
+    "accuracy", "adapt", "hessian_vector_product", "irmv1_penalty", "meta_losses", "risk", "risks", "threads", "value_and_grad",
+]  # fmt: skip
 
 
 def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
@@ -62,6 +64,21 @@ def irmv1_penalty(params, env):
     """Give the penalty in Eq. 2 for one environment, as `metairm_np.spec.irmv1_penalty`."""
     params, (env,) = _ready(params, [env])
     return float(objectives.penalty_slope(params, env)[1] ** 2)
+
+
+def hessian_vector_product(params, env, vector):
+    """Give H v, H the Hessian of R^e at theta, as `metairm_np.spec.hessian_vector_product`."""
+    theta, (env,) = _ready(params, [env])
+    vector = zip_map(lambda part, v: v.astype(part.dtype, copy=False), theta, vector)
+    return objectives.hessian_vector_products(theta, env, [vector])[0]
+
+
+def adapt(params, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None):
+    """Give theta'_i (Eq. 3), as `metairm_np.spec.adapt`."""
+    hyper = {"inner_lr": inner_lr, "inner_steps": inner_steps, "inner_l2": inner_l2}
+    checks.hyper("adapt", {**hyper, "gradient_noise": None if noise is None else [noise]}, params, [env])
+    theta, (env,) = _ready(params, [env])
+    return objectives.trajectory(theta, env, inner_lr, inner_steps, inner_l2, noise)[-1]
 
 
 def meta_losses(

@@ -1,13 +1,13 @@
-"""The spec against the same objectives written in PyTorch."""
+"""PyTorch against the spec."""
 
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
-from cross_framework.cases import CASES, check  # noqa: E402
 from cross_framework.torch_backend import Backend  # noqa: E402
+from metairm_np.conformance import parametrize_with_checks  # noqa: E402
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_pytorch_agrees(case):
-    check(Backend().value_and_grad, case)
+@parametrize_with_checks([Backend()])
+def test_pytorch(backend, check):
+    check(backend)

@@ -5,6 +5,7 @@ import autograd.numpy as np
 
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 
+
 @mistake(
     "mean over environments",
     "risks and penalties are averaged over the environments, as in the published codes of IRM and in DomainBed",
@@ -49,7 +50,7 @@ def _(s):
 
 @mistake(
     "IRMv1 penalty from two half-batches",
-    "the product of the derivatives on the samples 0, 2, ... and 1, 3, ..., the unbiased estimate of DomainBed and of the IRM paper",
+    "the product of the derivatives on the samples 0, 2, ... and 1, 3, ..., DomainBed's and the IRM paper's unbiased estimate",
     "square the derivative over all samples of the environment",
 )
 def _(s):

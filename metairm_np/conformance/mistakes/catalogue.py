@@ -4,9 +4,9 @@ A mistake's `edit(s)` sets wrong functions in `s`, a fresh copy of the module `m
 whose answers are those of an implementation with that mistake. Some mistakes come in variants: `edit(s, variant)`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Callable
 
 from metairm_np import spec
 from metairm_np.conformance.backends import copy_of_spec

@@ -66,8 +66,8 @@ def _(s):
 
 @mistake(
     "outer gradient at theta'",
-    "the regulariser and its gradient, like those of the meta-losses, are taken at the adapted parameters and applied to theta, "
-    "as first-order MAML does with a copy of the model",
+    "the gradient of the whole objective, its norm with it, is taken at the adapted parameters and applied to theta, as "
+    "first-order MAML does with a copy of the model",
     "differentiate the whole objective by theta, through the inner steps, and take l2 ||theta||^2 at theta",
     variants=(max, min),
 )
@@ -110,7 +110,7 @@ def inner_gradient(s, change):
     "multiply it by alpha once",
 )
 def _(s):
-    wrap(s, "descend", lambda right, objective, params, inner_lr, *args, **given: right(objective, params, inner_lr**2, *args, **given))
+    wrap(s, "descend", lambda right, objective, params, lr, *args, **given: right(objective, params, lr**2, *args, **given))
 
 
 @mistake(
@@ -123,6 +123,7 @@ def _(s, more):
     def wrong(right, objective, params, inner_lr, inner_steps=1, *, noise=None, first_order=False):
         if inner_steps + more == 0:
             return zip_map(lambda p: 1 * p, params)
+        noise = noise and [*noise, noise[-1]]  # for the step too many
         return right(objective, params, inner_lr, inner_steps + more, noise=noise, first_order=first_order)
 
     wrap(s, "descend", wrong)
@@ -166,7 +167,8 @@ def _(s):
     "the DropGrad multipliers are not used",
     "multiply the gradient of each inner step by its multipliers",
 )
-def _(s):
+def ignore_noise(s):
+    """Take the inner steps without noise."""
     wrap(s, "descend", lambda right, *args, **given: right(*args, **{**given, "noise": None}))
 
 
@@ -191,6 +193,7 @@ def _(s, which):
         i, t = which
         return value, gradient if gradient_noise is None else zip_map(lambda m, g: m * g, gradient_noise[i][t], gradient)
 
+    ignore_noise(s)
     wrap(s, "value_and_grad", wrong)
 
 
@@ -209,9 +212,7 @@ def _(s):
 def replace_adapted(s, adapted_of):
     """Replace theta'_i by adapted_of(order, adapt)[i]; adapt(i, start) gives theta'_i from any start, theta by default."""
 
-    def wrong(
-        right, params, envs, inner_lr, inner_steps=1, *, same_env=False, gradient_noise=None, pairs=None, **given
-    ):
+    def wrong(right, params, envs, inner_lr, inner_steps=1, *, same_env=False, gradient_noise=None, pairs=None, **given):
         pairs = s.all_pairs(len(envs), same_env) if pairs is None else pairs
 
         def adapt(i, start=params):

@@ -72,13 +72,26 @@ def _(s):
 
 @mistake(
     "no curvature of the loss at logit 0",
-    "max(z, 0) + log(1 + e^-|z|) under automatic differentiation: |z| has derivative 0 at 0, so that the second derivative is 0",
+    "max(z, 0) + log(1 + e^-|z|) under automatic differentiation: |z| has derivative 0 at 0, the sum second derivative 0",
     "use logaddexp(0, z), or a softplus whose second derivative is e^z / (1 + e^z)^2 everywhere",
 )
 def _(s):
     def wrong(right, f, y):
         z = np.where(y == 1, -1.0, 1.0) * f[:, 0]
         return np.mean(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))))
+
+    binary(s, wrong)
+
+
+@mistake(
+    "softplus cut at a threshold",
+    "log(1 + e^z) is taken as z above 20, the default of torch.nn.functional.softplus: 2e-9 is lost there",
+    "use binary_cross_entropy_with_logits or logsigmoid, or a threshold of 40",
+)
+def _(s):
+    def wrong(right, f, y):
+        z = np.where(y == 1, -1.0, 1.0) * f[:, 0]
+        return np.mean(np.where(z > 20, z, np.logaddexp(0.0, np.where(z > 20, 0.0, z))))
 
     binary(s, wrong)
 
