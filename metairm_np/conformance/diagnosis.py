@@ -1,11 +1,12 @@
 """Which known mistake a backend has: the one whose answers are the backend's."""
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from metairm_np.conformance.mistakes import MISTAKES
+from metairm_np.conformance.mistakes import MISTAKES, changed_spec
 from metairm_np.conformance.stages import STAGES
 
 CLOSER = 0.1  # a mistake's answer has to be at least ten times as near as the right one
@@ -129,12 +130,37 @@ def best(evidence, remaining):
     return []
 
 
+def two_at_once(evidence, remaining):
+    """Give the findings of the two mistakes that together explain most of the remaining wrong outcomes, or none.
+
+    Both edits are made in one copy of the spec. Only mistakes that change the answer to the first wrong check are paired.
+    """
+    cheap = [o for o in remaining if o.answer is not None and o.stage not in ("sgd", "adam")]
+    if not cheap:
+        return []
+    probe, found = cheap[0], []
+    active = [
+        (mistake, edit)
+        for mistake in MISTAKES.values()
+        for edit, backend in zip(mistake.edits(), mistake.backends())
+        if evidence.contradicts(backend, probe)
+    ]
+    for (one, first), (other, second) in itertools.permutations(active, 2):
+        both = changed_spec(first, second)
+        if one is not other and evidence.fits(both, probe):
+            found.append((evidence.finding(one, both, cheap).score, one, other, both))
+    if not found:
+        return []
+    score, one, other, both = max(found, key=lambda each: each[0])
+    return [evidence.finding(mistake, both, remaining) for mistake in (one, other)] if score > 0 else []
+
+
 def diagnosis(backend, known, outcomes, dtype):
     """Name the mistakes that explain what differs, the one that explains most first.
 
     A mistake explains a check if its answer is the backend's; it is contradicted by a check of the same kind that the backend
     passes and the mistake would not. The one with the most checks explained beyond those that contradict it is named, then the
-    next one for what is left.
+    next one for what is left; where no single mistake fits, two at once are tried.
     """
     evidence = Evidence(known, outcomes)
     remaining, findings = list(evidence.wrong), []
@@ -144,7 +170,7 @@ def diagnosis(backend, known, outcomes, dtype):
             findings.append(found)
             remaining = [o for o in remaining if o not in found.explains]
     while remaining:
-        found = best(evidence, remaining)
+        found = best(evidence, remaining) or two_at_once(evidence, remaining)
         if not found:
             break
         findings += found
@@ -152,9 +178,17 @@ def diagnosis(backend, known, outcomes, dtype):
     single = in_single_precision(evidence, remaining, dtype)
     if single:
         findings.append(single)
+    return merged(findings)
+
+
+def merged(findings):
+    """Give one finding for each name, with the names of its checks; a mistake may be found alone and in company."""
+    found = {}
     for f in findings:
-        f.explains, f.contradicted = ([f"{o.case}/{o.stage}" for o in part] for part in (f.explains, f.contradicted))
-    return findings
+        same = found.setdefault(f.name, Finding(f.name, f.cause, f.remedy, [], []))
+        same.explains += [f"{o.case}/{o.stage}" for o in f.explains]
+        same.contradicted += [f"{o.case}/{o.stage}" for o in f.contradicted]
+    return list(found.values())
 
 
 # ---- what is not an equation -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from metairm_np.conformance.stages import NEEDS, STAGES, TOLERANCES, stages_of
 from metairm_np.version import __version__
 
 
-@dataclass
+@dataclass(eq=False)
 class Outcome:
     """One question asked of a backend.
 
