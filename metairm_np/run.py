@@ -1,6 +1,5 @@
 """The command line: python -m metairm_np.run EXPERIMENT, or list."""
 
-import argparse
 import shlex
 import signal
 import sys
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from metairm_np import blas, checks, fast, figures, report, storage, sweep
 from metairm_np.experiments import available, load
+from metairm_np.parsing import Parser
 from metairm_np.seeds import seed_sequence
 from metairm_np.training import ENGINES
 from metairm_np.version import __version__
@@ -38,23 +38,9 @@ input or a folder that cannot be used, 130 interrupted.
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence, without the usage before them."""
-
-    def error(self, message):
-        """Print `message` and exit with status 2."""
-        self.exit(2, f"error: {message}; --help explains\n")
-
-
 def parser():
     """Give the argument parser."""
-    p = Parser(
-        prog="python -m metairm_np.run",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    p = Parser(prog="python -m metairm_np.run", description=DESCRIPTION, epilog=EPILOG)
     p.add_argument("experiment", help="the name of an experiment, the path of a TOML file like those, or: list")
     p.add_argument("--algorithms", metavar="A,B", help="only these algorithms (default: all of the experiment's)")
     p.add_argument("--trials", type=int, default=1, metavar="N", help="how many seeds (default: 1; the paper: 10)")

@@ -1,6 +1,7 @@
 """The catalogue of known mistakes: each shows somewhere, no two are the same, and all are documented."""
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,11 @@ def test_no_two_mistakes_are_the_same(differences):
             assert not same(a, b), f"{first} and {second}"
 
 
-def test_every_mistake_is_documented():
+def test_mistakes_tolerances_and_cases_are_documented():
     page = (Path(__file__).resolve().parent.parent / "docs" / "conformance.md").read_text(encoding="utf-8")
     for mistake in MISTAKES.values():
-        assert f"| {mistake.name} |" in page
-        assert mistake.cause
-        assert mistake.remedy
+        assert " | ".join(text.replace("|", r"\|") for text in (mistake.name, mistake.cause, mistake.remedy)) in page
+    for stage, (units, reason) in TOLERANCES.items():
+        assert re.search(rf"^\| {stage} \| .+ \| {units} \| {re.escape(reason)} \|$", page, re.MULTILINE), stage
+    for name, solved in vectors.load().items():
+        assert f"| {name} | {solved.case.note} |" in page

@@ -1,6 +1,5 @@
 """The command line: python -m metairm_np.conformance check MODULE:BACKEND, or generate."""
 
-import argparse
 import importlib
 import os
 import sys
@@ -9,17 +8,19 @@ from metairm_np import checks, storage
 from metairm_np.conformance import vectors
 from metairm_np.conformance.printed import report_text
 from metairm_np.conformance.suite import check_backend
-from metairm_np.run import Parser
+from metairm_np.parsing import Parser
 
 DESCRIPTION = """\
 Check a backend, any framework's implementation of meta-IRM and its baselines, against the reference.
 
   python -m metairm_np.conformance check metairm_np:fast
+  python -m metairm_np.conformance check mypackage.module:value_and_grad
   python -m metairm_np.conformance check mypackage.module:Backend --dtype float32 --json report.json
   python -m metairm_np.conformance generate      rewrite the golden vectors
 """
 EPILOG = """\
-BACKEND is an object, a class or a function without arguments that gives one; docs/conformance.md says what it has to offer.
+BACKEND is the function value_and_grad itself, or a module, an object or a class that has it and perhaps more;
+docs/conformance.md says what they take and give.
 
 Exit status: 0 everything is the reference's up to rounding, 1 something differs, 2 could not run.
 """
@@ -27,15 +28,9 @@ Exit status: 0 everything is the reference's up to rounding, 1 something differs
 
 def parser():
     """Give the argument parser."""
-    p = Parser(
-        prog="python -m metairm_np.conformance",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    p = Parser(prog="python -m metairm_np.conformance", description=DESCRIPTION, epilog=EPILOG)
     commands = p.add_subparsers(dest="command", required=True, metavar="{check,generate}")
-    c = commands.add_parser("check", help="check a backend", allow_abbrev=False)
+    c = commands.add_parser("check", help="check a backend")
     c.add_argument("backend", metavar="MODULE:BACKEND", help="where the backend is, such as package.module:Backend")
     c.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the inputs (default: float64)")
     c.add_argument("--cases", metavar="A,B", help="only these golden cases (default: all)")
@@ -43,7 +38,7 @@ def parser():
     c.add_argument("--seed", type=int, default=0, metavar="S", help="of the random cases (default: 0)")
     c.add_argument("--json", metavar="FILE", help="also write the whole report there")
     c.add_argument("--verbose", action="store_true", help="show the arrays of every check that differs")
-    g = commands.add_parser("generate", help="rewrite the golden vectors", allow_abbrev=False)
+    g = commands.add_parser("generate", help="rewrite the golden vectors")
     g.add_argument("--out", default=str(vectors.FOLDER), metavar="DIR", help="folder to write to (default: the package's)")
     return p
 
@@ -70,7 +65,7 @@ def resolve(where):
             known = [key for key in vars(found) if not key.startswith("_")]
             raise ValueError(f"{module} has no {path}; {checks.nearest(name, known)}")
         found = getattr(found, name)
-    if callable(found) and (isinstance(found, type) or not hasattr(found, "value_and_grad")):
+    if isinstance(found, type):
         try:
             found = found()
         except Exception as error:
@@ -81,7 +76,8 @@ def resolve(where):
 def check(args):
     """Run `check`, and give the exit status."""
     cases = None if args.cases is None else args.cases.split(",")
-    report = check_backend(resolve(args.backend), args.dtype, cases=cases, random=args.random, seed=args.seed)
+    backend = resolve(args.backend)
+    report = check_backend(backend, args.dtype, cases=cases, random=args.random, seed=args.seed, progress=True)
     print(report_text(report, args.verbose))
     if args.json:
         storage.write_json(args.json, report.as_dict(), indent=1)

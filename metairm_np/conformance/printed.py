@@ -15,7 +15,7 @@ def report_text(report, verbose=False):
     cases = {o.case for o in report.outcomes}
     random = sum(name.startswith("random_") for name in cases)
     lines = [
-        f"{report.backend} against metairm_np.spec {__version__} in {report.dtype}: {len(report.outcomes)} checks on "
+        f"{report.backend} against metairm_np.spec {__version__} in {report.dtype}: {answered(report)} checks on "
         f"{len(cases) - random} golden and {random} random cases",
         "",
         f"{'stage':<24}{'checks':>7}   {'':<10}{'largest difference':>18}{'allowed':>10}   worst",
@@ -32,6 +32,11 @@ def report_text(report, verbose=False):
     for finding in report.findings:
         lines += ["", finding_text(finding, len(report.wrong))]
     return "\n".join(lines)
+
+
+def answered(report):
+    """Give the number of checks that were not left out."""
+    return len(report.outcomes) - len(report.left_out)
 
 
 def stage_line(report, stage, ok, largest):
@@ -51,7 +56,7 @@ def verdict(report):
         return "Could not run: no question was answered."
     first = next(name for name, ok, _ in report.stages if not ok)
     unknown = "" if report.findings else " No known mistake explains it."
-    return f"{len(report.wrong)} of {len(report.outcomes)} checks differ; the first wrong stage is {first}.{unknown}"
+    return f"{len(report.wrong)} of {answered(report)} checks differ; the first wrong stage is {first}.{unknown}"
 
 
 def arrays_table(outcome):

@@ -5,7 +5,7 @@ from functools import lru_cache
 from metairm_np.conformance import cases
 from metairm_np.conformance.printed import arrays_table, finding_text
 from metairm_np.conformance.stages import margin, stages_of
-from metairm_np.conformance.suite import ask, check_backend, name_of, offered
+from metairm_np.conformance.suite import as_backend, ask, check_backend, name_of, offered
 from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
 
 
@@ -103,7 +103,7 @@ def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20
 
     Parameters
     ----------
-    backends : list of objects
+    backends : list of objects or functions
         As `check_backend` takes them.
     dtypes : sequence of {"float64", "float32"}, default both
     examples : int >= 0, default 20
@@ -124,7 +124,7 @@ def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20
     import pytest
 
     params = []
-    for backend in backends:
+    for backend in map(as_backend, backends):
         stages = offered(backend)
         for dtype in dtypes:
             checks = [Check(solved, s, dtype) for s in stages for solved in load().values() if s in stages_of(solved.case)]

@@ -1,10 +1,12 @@
 """The suite: what a backend answers, compared with the spec, stage by stage."""
 
+import inspect
 import platform
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
+from tqdm import tqdm
 
 from metairm_np import checks
 from metairm_np.conformance import vectors
@@ -186,24 +188,45 @@ class Report:
         }
 
 
-def offered(backend):
-    """Give the stages that a backend has the functions for, or raise TypeError if it is no backend."""
-    if not callable(getattr(backend, "value_and_grad", None)):
+class OnlyValueAndGrad:
+    """A function as a backend that offers nothing else."""
+
+    def __init__(self, function):
+        self.name, self.value_and_grad = f"{function.__module__}.{function.__qualname__}", function
+
+
+def as_backend(given):
+    """Give the backend that an object is, or that a function `value_and_grad` makes.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if inspect.isroutine(given):
+        return OnlyValueAndGrad(given)
+    if isinstance(given, type) or not callable(getattr(given, "value_and_grad", None)):
         raise TypeError(
-            f"{backend!r} has no function value_and_grad(name, params, envs, **hyper); give an object that has one, see "
-            "docs/conformance.md"
+            f"{given!r} is no backend; give the function value_and_grad(name, params, envs, **hyper) or an object that has it, "
+            "see docs/conformance.md"
         )
+    return given
+
+
+def offered(backend):
+    """Give the stages that a backend has the functions for."""
     return [stage for stage in STAGES if stage not in NEEDS or callable(getattr(backend, NEEDS[stage], None))]
 
 
-def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, diagnose=True):
+def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, diagnose=True, progress=False):
     """Compare a backend with the spec on the golden cases, and on random ones.
 
     Parameters
     ----------
-    backend : object
-        With `value_and_grad(name, params, envs, **hyper)`, and whichever it has of `logits`, `risk`, `adapt`, `meta_losses`,
-        `hessian_vector_product` and `train_steps`; docs/conformance.md gives their signatures. It takes and gives NumPy arrays.
+    backend : object or function
+        An object or a module with `value_and_grad(name, params, envs, **hyper)`, and whichever it has of `logits`, `risk`,
+        `adapt`, `meta_losses`, `hessian_vector_product` and `train_steps`; or a function, which is taken as `value_and_grad`.
+        docs/conformance.md gives the signatures. All take and give NumPy arrays.
     dtype : {"float64", "float32"}, default "float64"
         Of the inputs; what may differ is scaled accordingly.
     cases : sequence of str, optional
@@ -214,6 +237,8 @@ def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, dia
         Of the random cases.
     diagnose : bool, default True
         Whether to look for the mistake behind what differs.
+    progress : bool, default False
+        Whether to show a bar, on terminals only.
 
     Returns
     -------
@@ -222,18 +247,20 @@ def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, dia
     Raises
     ------
     TypeError, ValueError
-        If `backend` has no `value_and_grad`, there is no such case, or another argument is out of range.
+        If `backend` is none, there is no such case, or another argument is out of range.
     """
     checks.dtype(dtype)
     checks.count("random", random, 0)
     checks.count("seed", seed, 0)
-    dtype, start = np.dtype(dtype).name, time.perf_counter()
+    backend, dtype, start = as_backend(backend), np.dtype(dtype).name, time.perf_counter()
     stages = offered(backend)
     chosen = list(vectors.load()) if cases is None else list(cases)
     for name in chosen:
         checks.choice("case", name, vectors.load())
     known = [*(vectors.load()[name] for name in chosen), *map(vectors.solve, vectors.random_cases(random, seed))]
-    outcomes = [ask(backend, solved, stage, dtype) for stage in stages for solved in known if stage in stages_of(solved.case)]
+    questions = [(solved, stage) for stage in stages for solved in known if stage in stages_of(solved.case)]
+    bar = tqdm(questions, unit="check", leave=False, disable=None if progress else True)
+    outcomes = [ask(backend, solved, stage, dtype) for solved, stage in bar]
     missing = sorted({need for need in NEEDS.values() if not callable(getattr(backend, need, None))})
     report = Report(name_of(backend), dtype, outcomes, missing)
     if diagnose and report.wrong:
