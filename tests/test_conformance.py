@@ -10,8 +10,8 @@ from bug_zoo.meta_bugs import FirstOrderLeak, MeanOverPairs, SampleStandardDevia
 
 from metairm_np import fast, spec
 from metairm_np.conformance import Fast, Spec, __main__, check_backend, parametrize_with_checks, stages, vectors
+from metairm_np.conformance.asking import ask
 from metairm_np.conformance.pytest_checks import Check, RandomCheck
-from metairm_np.conformance.suite import ask
 
 FEW = ("binary_1_layer", "l2", "noise")
 

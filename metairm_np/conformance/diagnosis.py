@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from metairm_np.conformance.asking import allowed, ask
 from metairm_np.conformance.mistakes import MISTAKES, changed_spec
 from metairm_np.conformance.stages import STAGES
 
@@ -208,8 +209,6 @@ def changes_inputs(backend, evidence, remaining, dtype):
 
 def is_random(backend, evidence, remaining, dtype):
     """Find that the same question has different answers."""
-    from metairm_np.conformance.suite import ask
-
     again = [o for group in probes(remaining) for o in group if o.stage not in ("sgd", "adam")]
     differ = []
     for o in again:
@@ -239,8 +238,6 @@ def is_random(backend, evidence, remaining, dtype):
 
 def in_single_precision(evidence, remaining, dtype):
     """Find that all that differs does so by no more than float32's rounding."""
-    from metairm_np.conformance.suite import allowed
-
     if dtype != "float64" or not remaining:
         return None
     if any(not o.differences or o.largest > allowed(o.stage, "float32") for o in remaining):

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from metairm_np.conformance.suite import allowed
+from metairm_np.conformance.asking import allowed
 from metairm_np.version import __version__
 
 WIDTH = 100

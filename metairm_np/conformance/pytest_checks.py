@@ -3,9 +3,10 @@
 from functools import lru_cache
 
 from metairm_np.conformance import cases
+from metairm_np.conformance.asking import ask
 from metairm_np.conformance.printed import arrays_table, finding_text
 from metairm_np.conformance.stages import margin, stages_of
-from metairm_np.conformance.suite import as_backend, ask, check_backend, name_of, offered
+from metairm_np.conformance.suite import as_backend, check_backend, name_of, offered
 from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
 
 
