@@ -30,6 +30,12 @@ def read_json(path):
         return None
 
 
+def set_aside(path):
+    """Rename a damaged file, keeping it, so that it is neither read again nor in the way."""
+    path = Path(path)
+    path.replace(path.with_name(f"{path.name}.damaged"))
+
+
 def _finite(value):
     if isinstance(value, dict):
         return {key: _finite(part) for key, part in value.items()}

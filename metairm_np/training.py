@@ -119,7 +119,10 @@ class Result:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite is caught and reported in a sentence
-def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast, audit_every=50, log_every=10, on_step=None):
+def train(
+    settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast, audit_every=50, log_every=10, on_step=None,
+    checkpoint=None,
+):  # fmt: skip
     """Train one model on full batches.
 
     Parameters
@@ -142,6 +145,8 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast
         How often the dearer quantities enter the history; the last step always has them.
     on_step : callable, optional
         Called with each row of the history.
+    checkpoint : metairm_np.checkpoint.Checkpoint, optional
+        Where the state is saved every few steps. If it holds one, training goes on from there, and ends with the same bits.
 
     Returns
     -------
@@ -163,8 +168,14 @@ def train(settings, envs, validation, seed, *, n_classes=2, test=(), engine=fast
     rng, audit = np.random.default_rng(child(seed, NOISE)), Audit(engine, child(seed, AUDIT))
     optimizer = Adam(settings.lr) if settings.optimizer == "adam" else SGD(settings.lr, settings.momentum)
     stopping = settings.early_stopping and EarlyStopping(settings.early_stopping)
-    history, status = [], "completed"
-    for step in range(settings.steps + 1):
+    history, status, first = [], "completed", 0
+    saved = checkpoint and checkpoint.load()
+    if saved:
+        first, params, history = saved["step"], saved["params"], saved["history"]
+        restore(saved, optimizer, stopping, audit, rng)
+    for step in range(first, settings.steps + 1):
+        if checkpoint and checkpoint.due(step) and step > first:
+            checkpoint.save({"step": step, "params": params, "history": history, **state(optimizer, stopping, audit, rng)})
         row = {"step": step, **validation_risks(engine, params, validation)}
         history.append(row)
         if stopping and stopping.update(step, row["validation_risk"], params):
@@ -213,6 +224,27 @@ def _message(status, step, kept, settings, audit):
     if settings.early_stopping:
         return f"completed {step} steps without meeting the stopping threshold, keeping step {kept}"
     return f"completed {step} steps"
+
+
+def state(optimizer, stopping, audit, rng):
+    """Give what changes from step to step in the objects of a training run."""
+    return {
+        "optimizer": vars(optimizer),
+        "stopping": stopping and {key: value for key, value in vars(stopping).items() if key != "rule"},
+        "audit": {**audit.summary(), "rng": audit.rng.bit_generator.state},
+        "rng": rng.bit_generator.state,
+    }
+
+
+def restore(saved, optimizer, stopping, audit, rng):
+    """Put the objects of a training run into the state that `state` gave."""
+    vars(optimizer).update(saved["optimizer"])
+    if stopping:
+        vars(stopping).update(saved["stopping"])
+    facts = dict(saved["audit"])
+    audit.rng.bit_generator.state = facts.pop("rng")
+    vars(audit).update(facts)
+    rng.bit_generator.state = saved["rng"]
 
 
 def hyper_at(settings, step, n_envs):
