@@ -153,6 +153,8 @@ TOLERANCES = {  # stage: units of rounding, and why as many
     "meta_irm": (64, "the same, weighted by differences of meta-losses"),
     "sgd": (64, "ten steps, each with its own rounding"),
     "adam": (128, "as sgd; a gradient's rounding is divided by epsilon where the gradient is small"),
+    "irmv1_penalties": (32, "the square of a mean"),
+    "sigma": (64, "differences of meta-losses, in the scale"),
 }
 NUDGE = 2.0**-30
 NUDGES = 2
