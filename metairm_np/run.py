@@ -51,6 +51,10 @@ def parser():
         "--audit-every", type=int, default=50, metavar="N",
         help="compare the gradient with autograd's at the first, the last and every N-th step (default: 50)",
     )  # fmt: skip
+    p.add_argument(
+        "--checkpoint-every", type=int, metavar="N",
+        help="store the state of a trial every N steps; cut short, it goes on from there (default: it starts again)",
+    )  # fmt: skip
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
     p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
     p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
@@ -100,6 +104,8 @@ def prepare(args):
     checks.choice("dtype", args.dtype, ("float32", "float64"))
     checks.choice("engine", args.engine, ENGINES)
     checks.count("--audit-every", args.audit_every, 1)
+    if args.checkpoint_every is not None:
+        checks.count("--checkpoint-every", args.checkpoint_every, 1)
     seed_sequence(args.seed)
     experiment = load(args.experiment, args.set, args.quick)
     algorithms = list(experiment.algorithms)
@@ -141,7 +147,8 @@ def execute(args, experiment, algorithms, folder, command):
         try:
             sweep.run(
                 experiment, algorithms, args.trials, args.seed, args.dtype, folder,
-                engine=args.engine, audit_every=args.audit_every, on_trial=on_trial, on_record=on_record,
+                engine=args.engine, audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, on_trial=on_trial,
+                on_record=on_record,
             )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True

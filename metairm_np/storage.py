@@ -1,5 +1,6 @@
 """Files of a run folder, each written to a temporary name and renamed, so that none is ever half there."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,30 @@ def read_json(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+
+
+def write_record(path, record):
+    """Write a dict as JSON with its own checksum, so that `read_record` notices any damage."""
+    record = _finite(record)
+    write_json(path, {**record, "sha256": _digest(record)})
+
+
+def read_record(path):
+    """Read what `write_record` wrote, without the checksum, or give None if there is no file; a damaged one is set aside."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if record.pop("sha256") == _digest(record):
+            return record
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # no JSON, no checksum, no dict
+    set_aside(path)
+    return None
+
+
+def _digest(record):
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def set_aside(path):

@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 
 from metairm_np import blas, fast, storage
+from metairm_np.checkpoint import Checkpoint
 from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.seeds import child
 from metairm_np.training import ENGINES, train
@@ -23,9 +24,8 @@ def trial_path(folder, algorithm, trial):
 
 
 def finished(folder, algorithm, trial):
-    """Give the stored record of a trial, or None if it is missing or damaged."""
-    record = storage.read_json(trial_path(folder, algorithm, trial))
-    return record if isinstance(record, dict) and {"algorithm", "trial", "status", "test_accuracy"} <= record.keys() else None
+    """Give the stored record of a trial, or None if there is none; a damaged one is set aside."""
+    return storage.read_record(trial_path(folder, algorithm, trial))
 
 
 def stored(folder, algorithms):
@@ -39,10 +39,11 @@ def stored(folder, algorithms):
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
-def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_every=50, on_step=None):
+def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_every=50, on_step=None, checkpoint=None):
     """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
 
-    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms.
+    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms. If there is a checkpoint, the
+    trial goes on from there; "seconds" are then those since.
     """
     settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
     data = data.greyscale() if settings.greyscale else data
@@ -51,7 +52,7 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
     began = time.perf_counter()
     result = train(
         settings, data.train, data.validation, child(seed, trial), n_classes=data.n_classes, test=watched, engine=module,
-        audit_every=audit_every, on_step=on_step,
+        audit_every=audit_every, on_step=on_step, checkpoint=checkpoint,
     )  # fmt: skip
     seconds = time.perf_counter() - began
     return {
@@ -73,7 +74,10 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
     }
 
 
-def run(experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", audit_every=50, on_trial=None, on_record=None):
+def run(
+    experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", audit_every=50, checkpoint_every=None, on_trial=None,
+    on_record=None,
+):  # fmt: skip
     """Run trials 0..`trials`-1 of each algorithm that `folder` does not hold yet, and store each as it ends.
 
     Parameters
@@ -86,6 +90,8 @@ def run(experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", a
     engine : {"fast", "spec"}, default "fast"
     audit_every : int, default 50
         See `metairm_np.training.train`.
+    checkpoint_every : int, optional
+        How many steps apart the state of a trial is stored; a trial that was cut short goes on from there, with the same bits.
     on_trial : callable(algorithm, trial), optional
         Called before a trial; gives the `on_step` of its training.
     on_record : callable(record, new), optional
@@ -99,10 +105,15 @@ def run(experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", a
             if new:
                 data = data or experiment.data(child(seed, trial), dtype)
                 on_step = on_trial(algorithm, trial) if on_trial else None
+                path = trial_path(folder, algorithm, trial)
+                checkpoint = checkpoint_every and Checkpoint(path.with_suffix(".checkpoint.npz"), checkpoint_every)
                 record = run_trial(
-                    experiment, algorithm, data, seed, trial, engine=engine, audit_every=audit_every, on_step=on_step
-                )
-                storage.write_json(trial_path(folder, algorithm, trial), record)
+                    experiment, algorithm, data, seed, trial, engine=engine, audit_every=audit_every, on_step=on_step,
+                    checkpoint=checkpoint,
+                )  # fmt: skip
+                storage.write_record(path, record)
+                if checkpoint:
+                    checkpoint.remove()
             if on_record:
                 on_record(record, new)
 

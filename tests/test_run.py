@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from metairm_np import sweep
+from metairm_np import storage, sweep
+from metairm_np.experiments import load
+from metairm_np.seeds import child
 
 SMALL = ["--set", "n_per_env=300", "--set", "steps=4", "--set", "p_e=[0.9]"]
 
@@ -22,6 +25,11 @@ def command(*arguments):
 
 def run(*arguments, cwd):
     return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def without_clock(record):
+    """Give what is a pure function of the settings and the seed."""
+    return {key: value for key, value in record.items() if key not in ("seconds", "sha256")}
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +125,8 @@ def test_a_damaged_trial_is_run_again_to_the_same_result(tmp_path):
     path.write_text(path.read_text()[:100])
     again = run(*arguments, cwd=tmp_path)
     assert "reused" not in again.stdout
-    repeated = json.loads(path.read_text())
-    del record["seconds"], repeated["seconds"]
-    assert record == repeated
+    assert without_clock(json.loads(path.read_text())) == without_clock(record)
+    assert [other.name for other in path.parent.iterdir() if other != path] == ["meta_irm-000.json.damaged"]
 
 
 def test_trials_do_not_depend_on_how_many_there_are(tmp_path):
@@ -128,8 +135,7 @@ def test_trials_do_not_depend_on_how_many_there_are(tmp_path):
     records = []
     for process in (one, two):
         path = tmp_path / process.stdout.strip().splitlines()[-1] / "trials" / "v_rex-001.json"
-        records.append(json.loads(path.read_text()))
-        del records[-1]["seconds"]
+        records.append(without_clock(json.loads(path.read_text())))
     assert records[0] == records[1]
 
 
@@ -226,9 +232,33 @@ def test_wrong_input_is_one_sentence_and_status_2(tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trial_record_without_its_figures_is_not_finished(tmp_path):
+def test_a_damaged_trial_record_is_set_aside(tmp_path):
     path = sweep.trial_path(Path(tmp_path), "erm", 0)
-    path.parent.mkdir()
-    for content in ("", "[]", '{"algorithm": "erm"}', "\x00\xff"):
+    storage.write_record(path, {"algorithm": "erm", "seconds": 1.5})
+    good = path.read_text()
+    assert sweep.finished(tmp_path, "erm", 0) == {"algorithm": "erm", "seconds": 1.5}
+    for content in ("", "[]", '{"algorithm": "erm"}', "\x00\xff", good[:-5], good.replace("1.5", "1.6")):
         path.write_text(content)
         assert sweep.finished(tmp_path, "erm", 0) is None
+        assert [other.name for other in path.parent.iterdir()] == ["erm-000.json.damaged"]
+
+
+def test_a_trial_cut_short_goes_on_from_its_checkpoint(tmp_path):
+    experiment = load("cmnist", ["n_per_env=100", "steps=6", "hidden=[4]", "meta_irm.early_stopping={threshold=0, arm=1}"])
+    run_sweep = partial(sweep.run, experiment, ["meta_irm"], 1, 0, "float32", tmp_path, checkpoint_every=2)
+
+    def cut(row):
+        if row["step"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(on_trial=lambda *_: cut)
+    path = sweep.trial_path(tmp_path, "meta_irm", 0)
+    assert [other.name for other in path.parent.iterdir()] == ["meta_irm-000.checkpoint.npz"]
+    seen = []
+    run_sweep(on_trial=lambda *_: lambda row: seen.append(row["step"]))
+    assert seen == [4, 5, 6]
+    assert list(path.parent.iterdir()) == [path]
+    whole = sweep.run_trial(experiment, "meta_irm", experiment.data(child(0, 0), "float32"), 0, 0)
+    storage.write_record(tmp_path / "whole.json", whole)
+    assert without_clock(storage.read_record(path)) == without_clock(storage.read_record(tmp_path / "whole.json"))
