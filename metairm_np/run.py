@@ -55,6 +55,7 @@ def parser():
         "--checkpoint-every", type=int, metavar="N",
         help="store the state of a trial every N steps; cut short, it goes on from there (default: it starts again)",
     )  # fmt: skip
+    p.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that run trials side by side (default: 1)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
     p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
     p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
@@ -101,6 +102,7 @@ def listing():
 def prepare(args):
     """Check everything that the user gave, make the run folder, and write the config and the machine into it."""
     checks.count("--trials", args.trials, 1)
+    checks.count("--jobs", args.jobs, 1)
     checks.choice("dtype", args.dtype, ("float32", "float64"))
     checks.choice("engine", args.engine, ENGINES)
     checks.count("--audit-every", args.audit_every, 1)
@@ -129,7 +131,7 @@ def prepare(args):
 
 def execute(args, experiment, algorithms, folder, command):
     """Run the trials, conclude, and give the exit status."""
-    records, progress = [], Progress()
+    records, failures, progress = [], [], Progress()
 
     def on_trial(algorithm, trial):
         label = f"{experiment.algorithms[algorithm].label}, trial {trial}"
@@ -142,13 +144,20 @@ def execute(args, experiment, algorithms, folder, command):
         found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in experiment.table_p)
         print(f"{'' if new else 'reused: '}{report.trial_line(record)}; test accuracy {found}", flush=True)
 
+    def on_failure(task, error):
+        failures.append(f"{task.algorithm} trial {task.trial}")
+        print(f"failed: {failures[-1]}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+    def on_interrupt():
+        print("\nfinishing the trials that run; Ctrl-C again stops them", file=sys.stderr, flush=True)
+
     interrupted = False
     try:
         try:
             sweep.run(
                 experiment, algorithms, args.trials, args.seed, args.dtype, folder,
-                engine=args.engine, audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, on_trial=on_trial,
-                on_record=on_record,
+                engine=args.engine, audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, jobs=args.jobs,
+                on_trial=on_trial, on_record=on_record, on_failure=on_failure, on_interrupt=on_interrupt,
             )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
@@ -166,7 +175,7 @@ def execute(args, experiment, algorithms, folder, command):
         if names:
             print(f"{status}: {', '.join(names)}; their histories are in {folder}/trials", file=sys.stderr)
     print(folder)
-    return 1 if len(report.usable(records)) < len(records) else 0
+    return 1 if failures or len(report.usable(records)) < len(records) else 0
 
 
 def conclude(args, experiment, folder, command):

@@ -1,5 +1,7 @@
 """Running trials: one (algorithm, seed) after another, each stored as soon as it is finished."""
 
+import itertools
+import json
 import os
 import platform
 import time
@@ -12,6 +14,7 @@ from metairm_np import blas, fast, storage
 from metairm_np.checkpoint import Checkpoint
 from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.seeds import child
+from metairm_np.tasks import Task, carry_out, in_processes
 from metairm_np.training import ENGINES, train
 from metairm_np.version import __version__
 
@@ -75,8 +78,8 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
 
 
 def run(
-    experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", audit_every=50, checkpoint_every=None, on_trial=None,
-    on_record=None,
+    experiment, algorithms, trials, seed, dtype, folder, *, engine="fast", audit_every=50, checkpoint_every=None, jobs=1,
+    on_trial=None, on_record=None, on_failure=None, on_interrupt=lambda: None,
 ):  # fmt: skip
     """Run trials 0..`trials`-1 of each algorithm that `folder` does not hold yet, and store each as it ends.
 
@@ -92,30 +95,43 @@ def run(
         See `metairm_np.training.train`.
     checkpoint_every : int, optional
         How many steps apart the state of a trial is stored; a trial that was cut short goes on from there, with the same bits.
+    jobs : int >= 1, default 1
+        How many processes run trials; 1 is this one.
     on_trial : callable(algorithm, trial), optional
-        Called before a trial; gives the `on_step` of its training.
+        With one job, called before a trial; gives the `on_step` of its training.
     on_record : callable(record, new), optional
         Called with each record, whether it is new or was there before.
+    on_failure : callable(task, error), optional
+        With several jobs, called with each trial that raised an error; the others go on. None raises the error.
+    on_interrupt : callable, optional
+        With several jobs, called at the first Ctrl-C, after which what runs is finished.
     """
-    for trial in range(trials):
-        data = None
-        for algorithm in algorithms:
-            record = finished(folder, algorithm, trial)
-            new = record is None
-            if new:
-                data = data or experiment.data(child(seed, trial), dtype)
-                on_step = on_trial(algorithm, trial) if on_trial else None
-                path = trial_path(folder, algorithm, trial)
-                checkpoint = checkpoint_every and Checkpoint(path.with_suffix(".checkpoint.npz"), checkpoint_every)
-                record = run_trial(
-                    experiment, algorithm, data, seed, trial, engine=engine, audit_every=audit_every, on_step=on_step,
-                    checkpoint=checkpoint,
-                )  # fmt: skip
-                storage.write_record(path, record)
-                if checkpoint:
-                    checkpoint.remove()
-            if on_record:
-                on_record(record, new)
+    config, pending = json.dumps(experiment.config), []
+    for trial, algorithm in itertools.product(range(trials), algorithms):
+        record = finished(folder, algorithm, trial)
+        if record is None:
+            path = trial_path(folder, algorithm, trial).with_suffix(".checkpoint.npz")
+            checkpoint = checkpoint_every and Checkpoint(path, checkpoint_every)
+            pending.append(Task(config, algorithm, trial, seed, dtype, engine, audit_every, checkpoint))
+        elif on_record:
+            on_record(record, False)
+
+    def store(task, record):
+        storage.write_record(trial_path(folder, task.algorithm, task.trial), record)
+        if task.checkpoint:
+            task.checkpoint.remove()
+        if on_record:
+            on_record(record, True)
+
+    if jobs == 1:
+        for task in pending:
+            store(task, carry_out(task, on_trial(task.algorithm, task.trial) if on_trial else None))
+        return
+    for task, future in in_processes(pending, jobs, on_interrupt):
+        if future.exception() is None or on_failure is None:
+            store(task, future.result())
+        else:
+            on_failure(task, future.exception())
 
 
 def machine():
