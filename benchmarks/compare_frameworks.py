@@ -187,7 +187,7 @@ def machine(threads):
     """Give what the times depend on."""
     from importlib.metadata import version
 
-    from metairm_np.sweep import machine as facts
+    from metairm_np.trials import machine as facts
 
     return {**facts(), "threads": threads, **{name: version(name) for name in ("torch", "jax")}, "system": platform.system()}
 

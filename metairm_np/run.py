@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from metairm_np import blas, checks, fast, figures, report, storage, sweep
+from metairm_np import blas, checks, fast, figures, report, storage, sweep, trials
 from metairm_np.experiments import available, load
 from metairm_np.parsing import Parser
 from metairm_np.seeds import seed_sequence
@@ -24,7 +24,9 @@ Train the algorithms of an experiment and print its table beside the paper's.
 EPILOG = """\
 Results go into DIR/NAME-HASH/, where HASH names the settings, the seed and the dtype: config.json, machine.json, one JSON
 a trial in trials/ (with the history of its training), results.csv, report.md, accuracy.png and accuracy.svg. The same
-command again reuses the trials that are finished there; more --trials or --algorithms add to them. Ctrl-C keeps them.
+command again reuses the trials that are finished there; more --trials or --algorithms add to them. Ctrl-C keeps them. With
+--jobs N, N processes run trials side by side, the cores shared out among them, with the same results; Ctrl-C then finishes
+what runs, and a second one stops it.
 
 --set takes a key of the experiment's TOML file, or the end of one:
   --set n_per_env=12500                     of the environment
@@ -33,7 +35,7 @@ command again reuses the trials that are finished there; more --trials or --algo
   --set meta_irm.early_stopping.patience=5
   --set 'meta_irm.hidden=[390, 390]'        values are TOML
 
-Exit status: 0 all trials finished, 1 some diverged or failed their audit, 2 wrong
+Exit status: 0 all trials finished, 1 some diverged or failed, 2 wrong
 input or a folder that cannot be used, 130 interrupted.
 """
 
@@ -123,7 +125,7 @@ def prepare(args):
     settings = {**experiment.config, "seed": args.seed, "dtype": args.dtype, "engine": args.engine, "quick": args.quick}
     try:
         storage.write_json(folder / "config.json", settings, indent=1)
-        storage.write_json(folder / "machine.json", sweep.machine(), indent=1)
+        storage.write_json(folder / "machine.json", trials.machine(), indent=1)
     except OSError as error:
         raise OSError(f"cannot write to {folder} ({error.strerror}); name a folder you may write to with --out") from None
     return experiment, algorithms, folder

@@ -1,24 +1,12 @@
-"""Running trials: one (algorithm, seed) after another, each stored as soon as it is finished."""
+"""Running the trials of an experiment, each stored as soon as it is finished."""
 
 import itertools
 import json
-import os
-import platform
-import time
-from importlib.metadata import version
 
-import numpy as np
-import scipy
-
-from metairm_np import blas, fast, storage
+from metairm_np import storage
 from metairm_np.checkpoint import Checkpoint
-from metairm_np.fast.sums import THREAD_VARIABLES
-from metairm_np.seeds import child
-from metairm_np.tasks import Task, carry_out, in_processes
-from metairm_np.training import ENGINES, train
-from metairm_np.version import __version__
-
-VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # of the environment, that the results may depend on
+from metairm_np.processes import in_processes
+from metairm_np.trials import Task, carry_out
 
 
 def trial_path(folder, algorithm, trial):
@@ -39,42 +27,6 @@ def stored(folder, algorithms):
             record = finished(folder, algorithm, int(path.stem.rpartition("-")[2]))
             records += [record] if record else []
     return records
-
-
-@np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
-def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_every=50, on_step=None, checkpoint=None):
-    """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
-
-    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms. If there is a checkpoint, the
-    trial goes on from there; "seconds" are then those since.
-    """
-    settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
-    data = data.greyscale() if settings.greyscale else data
-    test = [data.test(p_e) for p_e in experiment.test_p]
-    watched = [env for env in test if env.p_e in experiment.table_p]
-    began = time.perf_counter()
-    result = train(
-        settings, data.train, data.validation, child(seed, trial), n_classes=data.n_classes, test=watched, engine=module,
-        audit_every=audit_every, on_step=on_step, checkpoint=checkpoint,
-    )  # fmt: skip
-    seconds = time.perf_counter() - began
-    return {
-        "algorithm": algorithm,
-        "trial": trial,
-        "seed": seed,
-        "status": result.status,
-        "message": result.message,
-        "step": result.step,
-        "last_step": result.last_step,
-        "seconds": round(seconds, 3),
-        "engine": engine,
-        "audit": result.audit,
-        "machine": machine(),
-        "watched_p_e": experiment.table_p,
-        "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
-        "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
-        "history": result.history,
-    }
 
 
 def run(
@@ -132,30 +84,3 @@ def run(
             store(task, future.result())
         else:
             on_failure(task, future.exception())
-
-
-def machine():
-    """Give what the results may depend on besides the config: versions, BLAS, processor and threads."""
-    built_with = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return {
-        "metairm_np": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "autograd": version("autograd"),
-        "scipy": scipy.__version__,
-        "blas": f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip(),
-        "blas_kernels": blas.kernels() or "unknown",
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": blas.cores(),
-        "threads": fast.threads(),
-        "thread_variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-    }
-
-
-def _processor():
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from metairm_np import storage, sweep
+from metairm_np import storage, sweep, trials
 from metairm_np.experiments import load
 from metairm_np.seeds import child
 
@@ -161,6 +161,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     process = subprocess.Popen(
         command("cmnist", *SMALL, "--algorithms", "erm,meta_irm", "--set", "meta_irm.steps=100000"),
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore it
     )  # fmt: skip
     assert process.stdout.readline().startswith("erm, trial 0: completed")
     time.sleep(1)
@@ -259,6 +260,6 @@ def test_a_trial_cut_short_goes_on_from_its_checkpoint(tmp_path):
     run_sweep(on_trial=lambda *_: lambda row: seen.append(row["step"]))
     assert seen == [4, 5, 6]
     assert list(path.parent.iterdir()) == [path]
-    whole = sweep.run_trial(experiment, "meta_irm", experiment.data(child(0, 0), "float32"), 0, 0)
+    whole = trials.run_trial(experiment, "meta_irm", experiment.data(child(0, 0), "float32"), 0, 0)
     storage.write_record(tmp_path / "whole.json", whole)
     assert without_clock(storage.read_record(path)) == without_clock(storage.read_record(tmp_path / "whole.json"))

@@ -1,6 +1,5 @@
-"""Trials as small values that any process can carry out, and local processes that do."""
+"""Local processes that carry out trials, and outlive the death of one of them."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -8,68 +7,12 @@ import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 
 from metairm_np import blas
-from metairm_np.checkpoint import Checkpoint
-from metairm_np.experiments import resolve
 from metairm_np.fast.sums import THREAD_VARIABLES
-from metairm_np.seeds import child
+from metairm_np.trials import carry_out
 
 DEATHS = 3  # of a pool's workers without a single finished trial between
-
-
-@dataclass(frozen=True)
-class Task:
-    """What decides one trial. It is small: a worker makes the data itself.
-
-    Parameters
-    ----------
-    config : str
-        The experiment's config as JSON.
-    algorithm : str
-    trial, seed : int
-        The trial's number, and the seed of the run.
-    dtype, engine : str
-    audit_every : int
-    checkpoint : Checkpoint, optional
-    """
-
-    config: str
-    algorithm: str
-    trial: int
-    seed: int
-    dtype: str
-    engine: str = "fast"
-    audit_every: int = 50
-    checkpoint: Checkpoint | None = None
-
-
-@lru_cache(maxsize=1)
-def experiment_of(config):
-    """Give the Experiment of a config."""
-    return resolve(json.loads(config))
-
-
-@lru_cache(maxsize=1)
-def data_of(config, seed, trial, dtype):
-    """Give the data of a trial, which its algorithms share."""
-    return experiment_of(config).data(child(seed, trial), dtype)
-
-
-def carry_out(task, on_step=None):
-    """Run a trial and give its record; see `metairm_np.sweep.run_trial`."""
-    from metairm_np.sweep import run_trial
-
-    data = data_of(task.config, task.seed, task.trial, task.dtype)
-    return run_trial(
-        experiment_of(task.config), task.algorithm, data, task.seed, task.trial, engine=task.engine,
-        audit_every=task.audit_every, on_step=on_step, checkpoint=task.checkpoint,
-    )  # fmt: skip
-
-
-# ---- local processes ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -1,0 +1,132 @@
+"""One trial: a small value that any process can carry out, and the record that it gives."""
+
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+
+import numpy as np
+import scipy
+
+from metairm_np import blas, fast
+from metairm_np.checkpoint import Checkpoint
+from metairm_np.experiments import resolve
+from metairm_np.fast.sums import THREAD_VARIABLES
+from metairm_np.seeds import child
+from metairm_np.training import ENGINES, train
+from metairm_np.version import __version__
+
+VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # of the environment, that the results may depend on
+
+
+@dataclass(frozen=True)
+class Task:
+    """What decides one trial. It is small: a worker makes the data itself.
+
+    Parameters
+    ----------
+    config : str
+        The experiment's config as JSON.
+    algorithm : str
+    trial, seed : int
+        The trial's number, and the seed of the run.
+    dtype, engine : str
+    audit_every : int
+    checkpoint : Checkpoint, optional
+    """
+
+    config: str
+    algorithm: str
+    trial: int
+    seed: int
+    dtype: str
+    engine: str = "fast"
+    audit_every: int = 50
+    checkpoint: Checkpoint | None = None
+
+
+@lru_cache(maxsize=1)
+def experiment_of(config):
+    """Give the Experiment of a config."""
+    return resolve(json.loads(config))
+
+
+@lru_cache(maxsize=1)
+def data_of(config, seed, trial, dtype):
+    """Give the data of a trial, which its algorithms share."""
+    return experiment_of(config).data(child(seed, trial), dtype)
+
+
+def carry_out(task, on_step=None):
+    """Run a trial and give its record."""
+    data = data_of(task.config, task.seed, task.trial, task.dtype)
+    return run_trial(
+        experiment_of(task.config), task.algorithm, data, task.seed, task.trial, engine=task.engine,
+        audit_every=task.audit_every, on_step=on_step, checkpoint=task.checkpoint,
+    )  # fmt: skip
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
+def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_every=50, on_step=None, checkpoint=None):
+    """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
+
+    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms. If there is a checkpoint, the
+    trial goes on from there; "seconds" are then those since.
+    """
+    settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
+    data = data.greyscale() if settings.greyscale else data
+    test = [data.test(p_e) for p_e in experiment.test_p]
+    watched = [env for env in test if env.p_e in experiment.table_p]
+    began = time.perf_counter()
+    result = train(
+        settings, data.train, data.validation, child(seed, trial), n_classes=data.n_classes, test=watched, engine=module,
+        audit_every=audit_every, on_step=on_step, checkpoint=checkpoint,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    return {
+        "algorithm": algorithm,
+        "trial": trial,
+        "seed": seed,
+        "status": result.status,
+        "message": result.message,
+        "step": result.step,
+        "last_step": result.last_step,
+        "seconds": round(seconds, 3),
+        "engine": engine,
+        "audit": result.audit,
+        "machine": machine(),
+        "watched_p_e": experiment.table_p,
+        "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
+        "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
+        "history": result.history,
+    }
+
+
+def machine():
+    """Give what the results may depend on besides the config: versions, BLAS, processor and threads."""
+    built_with = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "metairm_np": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "autograd": version("autograd"),
+        "scipy": scipy.__version__,
+        "blas": f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip(),
+        "blas_kernels": blas.kernels() or "unknown",
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": blas.cores(),
+        "threads": fast.threads(),
+        "thread_variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
