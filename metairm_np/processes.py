@@ -48,9 +48,16 @@ def interrupts(first):
         signal.signal(signal.SIGINT, before)
 
 
-def leave_interrupts_to_the_parent():
-    """Ignore Ctrl-C, which a terminal sends to all processes."""
+def begin_worker():
+    """Ignore Ctrl-C, which a terminal sends to all processes, and end with the parent, whatever ends that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent():
+    """Wait for the parent's end, and end this process."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def in_processes(tasks, jobs, on_interrupt=lambda: None):
@@ -69,7 +76,7 @@ def in_processes(tasks, jobs, on_interrupt=lambda: None):
         deaths += 1
         with threads_for(jobs):
             context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(jobs, context, initializer=leave_interrupts_to_the_parent)
+            pool = ProcessPoolExecutor(jobs, context, initializer=begin_worker)
             futures = {pool.submit(carry_out, task): task for task in left}
 
             def stop(futures=futures):

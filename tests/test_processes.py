@@ -101,9 +101,9 @@ def test_threads_are_shared_out_and_put_back(monkeypatch):
     assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
-def start(tmp_path, steps):
+def start(tmp_path, steps, trials=40):
     settings = [part for text in (*SMALL, f"steps={steps}") for part in ("--set", text)]
-    options = ["--algorithms", "erm", "--trials", "40", "--jobs", "2"]
+    options = ["--algorithms", "erm", "--trials", str(trials), "--jobs", "2"]
     return subprocess.Popen(
         [sys.executable, "-m", "metairm_np.run", "cmnist", *settings, *options],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -117,6 +117,34 @@ def wait_for_a_trial(tmp_path):
             return
         time.sleep(0.05)
     pytest.fail("no trial was finished within a minute")
+
+
+def test_a_killed_parent_takes_its_workers_along_and_costs_nothing(tmp_path):
+    for _ in range(3):
+        process = start(tmp_path, 30, trials=6)
+        wait_for_a_trial(tmp_path)
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and alive_in_group(process.pid):
+            time.sleep(0.05)
+        assert not alive_in_group(process.pid)
+    process = start(tmp_path, 30, trials=6)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    folder = tmp_path / out.strip().splitlines()[-1]
+    whole = tmp_path / "whole"
+    sweep.run(experiment(), ["erm"], 6, 0, "float32", whole)
+    assert records(folder) == records(whole)
+    assert not list(folder.rglob("*.damaged"))
+
+
+def alive_in_group(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("times", [1, 2])
