@@ -15,6 +15,10 @@ from metairm_np.trials import carry_out
 DEATHS = 3  # of a pool's workers without a single finished trial between
 
 
+class WorkersDiedError(RuntimeError):
+    """Worker processes die again and again, without finishing a trial."""
+
+
 @contextmanager
 def threads_for(jobs):
     """Set the thread variables so that `jobs` processes that start within share the cores."""
@@ -68,7 +72,7 @@ def in_processes(tasks, jobs, on_interrupt=lambda: None):
 
     Raises
     ------
-    OSError
+    WorkersDiedError
         If workers die three times without a single trial finished between.
     """
     left, deaths = list(tasks), 0
@@ -100,4 +104,4 @@ def in_processes(tasks, jobs, on_interrupt=lambda: None):
             if came:
                 raise KeyboardInterrupt
     if left:
-        raise OSError(f"worker processes died {DEATHS} times in a row (killed, or out of memory); try fewer --jobs")
+        raise WorkersDiedError(f"worker processes died {DEATHS} times in a row (killed, or out of memory); try fewer --jobs")

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from metairm_np import blas, checks, fast, figures, report, storage, sweep, trials
 from metairm_np.experiments import available, load
 from metairm_np.parsing import Parser
+from metairm_np.processes import WorkersDiedError
 from metairm_np.seeds import seed_sequence
 from metairm_np.training import ENGINES
 from metairm_np.version import __version__
@@ -134,6 +135,18 @@ def prepare(args):
 def execute(args, experiment, algorithms, folder, command):
     """Run the trials, conclude, and give the exit status."""
     records, failures, progress = [], [], Progress()
+    overall = tqdm(  # the steps of single trials are shown if there is one job
+        total=args.trials * len(algorithms), unit="trial", dynamic_ncols=True, disable=None if args.jobs > 1 else True
+    )
+
+    def say(line, file):
+        with tqdm.external_write_mode(file=file):
+            print(line, file=file, flush=True)
+
+    def ended(new=True):
+        overall.total -= not new  # what is reused says nothing about the time that is left
+        overall.update(new)
+        overall.set_postfix(running=min(args.jobs, overall.total - overall.n), failed=len(failures))
 
     def on_trial(algorithm, trial):
         label = f"{experiment.algorithms[algorithm].label}, trial {trial}"
@@ -144,14 +157,16 @@ def execute(args, experiment, algorithms, folder, command):
         records.append(record)
         test = record["test_accuracy"]
         found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in experiment.table_p)
-        print(f"{'' if new else 'reused: '}{report.trial_line(record)}; test accuracy {found}", flush=True)
+        ended(new)
+        say(f"{'' if new else 'reused: '}{report.trial_line(record)}; test accuracy {found}", sys.stdout)
 
     def on_failure(task, error):
         failures.append(f"{task.algorithm} trial {task.trial}")
-        print(f"failed: {failures[-1]}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        ended()
+        say(f"failed: {failures[-1]}: {type(error).__name__}: {error}", sys.stderr)
 
     def on_interrupt():
-        print("\nfinishing the trials that run; Ctrl-C again stops them", file=sys.stderr, flush=True)
+        say("\nfinishing the trials that run; Ctrl-C again stops them", sys.stderr)
 
     interrupted = False
     try:
@@ -164,10 +179,17 @@ def execute(args, experiment, algorithms, folder, command):
         except KeyboardInterrupt:
             interrupted = True
             progress.close()
+            overall.close()
             print(f"\ninterrupted: {len(records)} finished trials are in {folder}; the same command goes on from there")
+        overall.close()
         conclude(args, experiment, folder, command)
+    except WorkersDiedError as error:
+        overall.close()
+        print(f"error: {error}; the same command goes on from there", file=sys.stderr)
+        return 2
     except OSError as error:
         progress.close()
+        overall.close()
         print(f"error: cannot use {folder} ({error}); mend that, and the same command goes on from there", file=sys.stderr)
         return 2
     if interrupted:
