@@ -124,8 +124,8 @@ def gradient_noise(noise, params, n_envs, inner_steps):
 
 
 def hyper(name, given, params, envs):
-    """Raise unless objective `name`, or "adapt", takes these keywords for `params` and `envs`, as the spec would."""
-    environments(envs, 1 if name in ("erm", "irmv1", "adapt") else 2, name)
+    """Raise unless objective `name` takes these keywords for `params` and `envs`: the rules of `metairm_np.spec` at once."""
+    environments(envs, 1 if name in ("erm", "irmv1") else 2, name)
     for key in ("penalty_weight", "std_weight", "inner_lr", "inner_l2"):
         if key in given:
             number(key, given[key], low=0)

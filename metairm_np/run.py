@@ -171,25 +171,22 @@ def execute(args, experiment, algorithms, folder, command):
     interrupted = False
     try:
         try:
-            sweep.run(
-                experiment, algorithms, args.trials, args.seed, args.dtype, folder,
-                engine=args.engine, audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, jobs=args.jobs,
-                on_trial=on_trial, on_record=on_record, on_failure=on_failure, on_interrupt=on_interrupt,
-            )  # fmt: skip
+            with overall:
+                sweep.run(
+                    experiment, algorithms, args.trials, args.seed, args.dtype, folder,
+                    engine=args.engine, audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, jobs=args.jobs,
+                    on_trial=on_trial, on_record=on_record, on_failure=on_failure, on_interrupt=on_interrupt,
+                )  # fmt: skip
         except KeyboardInterrupt:
             interrupted = True
             progress.close()
-            overall.close()
             print(f"\ninterrupted: {len(records)} finished trials are in {folder}; the same command goes on from there")
-        overall.close()
         conclude(args, experiment, folder, command)
     except WorkersDiedError as error:
-        overall.close()
         print(f"error: {error}; the same command goes on from there", file=sys.stderr)
         return 2
     except OSError as error:
         progress.close()
-        overall.close()
         print(f"error: cannot use {folder} ({error}); mend that, and the same command goes on from there", file=sys.stderr)
         return 2
     if interrupted:

@@ -13,6 +13,11 @@ ADAM = {"name": "adam", "lr": 2**-6, "beta1": 0.875, "beta2": 0.96875, "epsilon"
 STEPS = 10  # of a trajectory
 
 
+def named(params, before=""):
+    """Give the arrays of a list of (W, b) by name."""
+    return {f"{before}{letter}{l}": np.asarray(part) for l, pair in enumerate(params) for letter, part in zip("Wb", pair)}
+
+
 @dataclass(frozen=True)
 class Case:
     """One problem: everything that a backend is given, arrays and numbers, never seeds.
@@ -62,13 +67,9 @@ class Case:
 
     def map(self, array, number=lambda value: value):
         """Give the case with a function applied to each float array, and another to each float hyper-parameter."""
-
-        def moved(noise):
-            return noise if noise is None else [[zip_map(array, step) for step in steps] for steps in noise]
-
         meta = {key: number(value) if isinstance(value, float) else value for key, value in self.meta.items()}
         if "gradient_noise" in meta:
-            meta["gradient_noise"] = moved(meta["gradient_noise"])
+            meta["gradient_noise"] = [[zip_map(array, step) for step in steps] for steps in meta["gradient_noise"]]
         return replace(
             self,
             params=zip_map(array, self.params),
@@ -84,13 +85,11 @@ class Case:
 
     def arrays(self):
         """Give every float array of the case by its name."""
-        named = {f"{letter}{l}": part for l, pair in enumerate(self.params) for letter, part in zip("Wb", pair)}
-        named |= {f"vector_{letter}{l}": part for l, pair in enumerate(self.vector) for letter, part in zip("Wb", pair)}
-        named |= {f"x{e}": env.x for e, env in enumerate(self.envs)}
+        found = named(self.params) | named(self.vector, "vector_") | {f"x{e}": env.x for e, env in enumerate(self.envs)}
         for i, steps in enumerate(self.meta.get("gradient_noise", [])):
             for t, step in enumerate(steps):
-                named |= {f"noise{i}_{t}_{letter}{l}": part for l, pair in enumerate(step) for letter, part in zip("Wb", pair)}
-        return named
+                found |= named(step, f"noise{i}_{t}_")
+        return found
 
 
 # ---- making cases ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from metairm_np.conformance.asking import allowed, ask
 from metairm_np.conformance.mistakes import MISTAKES, changed_spec
-from metairm_np.conformance.stages import STAGES
+from metairm_np.conformance.stages import STAGES, TRAJECTORIES
 
 CLOSER = 0.1  # a mistake's answer has to be at least ten times as near as the right one
 ROOM = 4  # and as near as this many times what a right answer may be off,
@@ -117,9 +117,9 @@ def probes(wrong):
 def best(evidence, remaining):
     """Give the findings that explain most of the remaining wrong outcomes: one, or several that fit equally well, or none.
 
-    Trajectories cost a hundred times as much as the rest. The mistakes are chosen without them where anything else is wrong.
+    Trajectories are dear. The mistakes are chosen without them where anything else is wrong.
     """
-    cheap = [o for o in remaining if o.stage not in ("sgd", "adam")] or remaining
+    cheap = [o for o in remaining if o.stage not in TRAJECTORIES] or remaining
     for group in probes(cheap):
         hits = {(m, b): sum(evidence.fits(b, o) for o in group) for m in MISTAKES.values() for b in m.backends()}
         most = max(hits.values())
@@ -136,7 +136,7 @@ def two_at_once(evidence, remaining):
 
     Both edits are made in one copy of the spec. Only mistakes that change the answer to the first wrong check are paired.
     """
-    cheap = [o for o in remaining if o.answer is not None and o.stage not in ("sgd", "adam")]
+    cheap = [o for o in remaining if o.answer is not None and o.stage not in TRAJECTORIES]
     if not cheap:
         return []
     probe, found = cheap[0], []
@@ -209,7 +209,7 @@ def changes_inputs(backend, evidence, remaining, dtype):
 
 def is_random(backend, evidence, remaining, dtype):
     """Find that the same question has different answers."""
-    again = [o for group in probes(remaining) for o in group if o.stage not in ("sgd", "adam")]
+    again = [o for group in probes(remaining) for o in group if o.stage not in TRAJECTORIES]
     differ = []
     for o in again:
         solved = evidence.known[o.case]

@@ -5,14 +5,9 @@ import zlib
 import numpy as np
 
 from metairm_np.conformance.backends import Spec, copy_of_spec, numbers
-from metairm_np.conformance.cases import STEPS
+from metairm_np.conformance.cases import STEPS, named
 
 # ---- the questions -----------------------------------------------------------------------------------------------------
-
-
-def named(params, before="", stack=np.asarray):
-    """Give the arrays of a list of (W, b) by name."""
-    return {f"{before}{letter}{l}": stack(part) for l, pair in enumerate(params) for letter, part in zip("Wb", pair)}
 
 
 def logits(backend, case):
@@ -99,13 +94,14 @@ STAGES = {
     "adam": trajectory("adam"),
 }
 NEEDS = {name: name for name in ("logits", "hessian_vector_product", "adapt", "meta_losses")}  # stage: optional function
-NEEDS |= {"sgd": "train_steps", "adam": "train_steps"}
+TRAJECTORIES = ("sgd", "adam")  # a hundred times as dear as the other stages
+NEEDS |= dict.fromkeys(TRAJECTORIES, "train_steps")
 
 
 def stages_of(case):
     """Give the names of the stages that a case has, in order."""
     rules = {rule["name"] for rule in case.optimizers}
-    return [stage for stage in STAGES if stage not in ("sgd", "adam") or stage in rules]
+    return [stage for stage in STAGES if stage not in TRAJECTORIES or stage in rules]
 
 
 # ---- the answers -------------------------------------------------------------------------------------------------------
@@ -199,7 +195,7 @@ def scales(case, right):
         found[stage] = {}
         for name, part in parts.items():
             shift = max(np.abs(other[stage][name] - part).max(initial=0) for other in moved) / NUDGE
-            own = largest[name] if stage in ("sgd", "adam") else 0.0
+            own = largest[name] if stage in TRAJECTORIES else 0.0
             found[stage][name] = float(f"{np.abs(part).max(initial=0) + shift + own:.3g}")
     return found
 
@@ -218,7 +214,7 @@ def margin(case):
         return original(params, x)
 
     copy.logits = watched
-    for stage in ("adapt", "meta_losses", "sgd", "adam"):
+    for stage in ("adapt", "meta_losses", *TRAJECTORIES):
         if stage in stages_of(case):
             STAGES[stage](copy, case)
     return nearest[0]

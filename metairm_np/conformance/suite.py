@@ -168,7 +168,7 @@ def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, dia
     questions = [(solved, stage) for stage in stages for solved in known if stage in stages_of(solved.case)]
     bar = tqdm(questions, unit="check", leave=False, disable=None if progress else True)
     outcomes = [ask(backend, solved, stage, dtype) for solved, stage in bar]
-    missing = sorted({need for need in NEEDS.values() if not callable(getattr(backend, need, None))})
+    missing = sorted({NEEDS[stage] for stage in STAGES if stage not in stages})
     report = Report(name_of(backend), dtype, outcomes, missing)
     if diagnose and report.wrong:
         report.findings = diagnosis(backend, known, outcomes, dtype)

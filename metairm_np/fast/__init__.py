@@ -75,8 +75,10 @@ def hessian_vector_product(params, env, vector):
 
 def adapt(params, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None):
     """Give theta'_i (Eq. 3), as `metairm_np.spec.adapt`."""
-    hyper = {"inner_lr": inner_lr, "inner_steps": inner_steps, "inner_l2": inner_l2}
-    checks.hyper("adapt", {**hyper, "gradient_noise": None if noise is None else [noise]}, params, [env])
+    checks.number("inner_lr", inner_lr, low=0)
+    checks.count("inner_steps", inner_steps, 1)
+    checks.number("inner_l2", inner_l2, low=0)
+    checks.gradient_noise(None if noise is None else [noise], params, 1, inner_steps)
     theta, (env,) = _ready(params, [env])
     return objectives.trajectory(theta, env, inner_lr, inner_steps, inner_l2, noise)[-1]
 

@@ -20,18 +20,24 @@ def _(s):
     s.v_rex = lambda params, envs, penalty_weight: s.erm(params, envs) + penalty_weight * s.variance(s.risks(params, envs))
 
 
+def penalty(s, of):
+    """Replace the penalty in Eq. 2 by of(f, y), f the logits."""
+    s.irmv1_penalty = lambda params, env: of(s.logits(params, env.x), env.y)
+
+
+def slope(s, f, y, w=1.0):
+    """Give the derivative of the risk of w f by w."""
+    return autograd.grad(lambda w: s.risk_of(w * f, y))(w)
+
+
 @mistake(
     "IRMv1 penalty not squared",
     "the penalty is the derivative by the dummy w, or its absolute value",
     "square the derivative of the environment's risk",
-    variants=(abs, lambda slope: slope),
+    variants=(abs, lambda value: value),
 )
 def _(s, shape):
-    def penalty(params, env):
-        f = s.logits(params, env.x)
-        return shape(autograd.grad(lambda w: s.risk_of(w * f, env.y))(1.0))
-
-    s.irmv1_penalty = penalty
+    penalty(s, lambda f, y: shape(slope(s, f, y)))
 
 
 @mistake(
@@ -40,12 +46,7 @@ def _(s, shape):
     "average the derivatives over the samples first, then square",
 )
 def _(s):
-    def penalty(params, env):
-        f = s.logits(params, env.x)
-        slopes = autograd.grad(lambda w: len(env.y) * s.risk_of(w * f, env.y))(np.ones((len(env.y), 1)))
-        return np.mean(slopes**2)
-
-    s.irmv1_penalty = penalty
+    penalty(s, lambda f, y: np.mean((len(y) * slope(s, f, y, np.ones((len(y), 1)))) ** 2))
 
 
 @mistake(
@@ -54,12 +55,7 @@ def _(s):
     "square the derivative over all samples of the environment",
 )
 def _(s):
-    def penalty(params, env):
-        f = s.logits(params, env.x)
-        slopes = [autograd.grad(lambda w, k=k: s.risk_of(w * f[k::2], env.y[k::2]))(1.0) for k in (0, 1)]
-        return slopes[0] * slopes[1]
-
-    s.irmv1_penalty = penalty
+    penalty(s, lambda f, y: slope(s, f[0::2], y[0::2]) * slope(s, f[1::2], y[1::2]))
 
 
 @mistake(
@@ -68,11 +64,7 @@ def _(s):
     "use one scalar w = 1 that multiplies all outputs",
 )
 def _(s):
-    def penalty(params, env):
-        f = s.logits(params, env.x)
-        return np.sum(autograd.grad(lambda w: s.risk_of(w * f, env.y))(np.ones(f.shape[1])) ** 2)
-
-    s.irmv1_penalty = penalty
+    penalty(s, lambda f, y: np.sum(slope(s, f, y, np.ones(f.shape[1])) ** 2))
 
 
 @mistake(
