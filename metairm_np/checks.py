@@ -21,6 +21,13 @@ def choice(what, value, options):
         raise ValueError(f"unknown {what} {value!r}; {nearest(value, options)}")
 
 
+def keys(where, table, options):
+    """Raise ValueError unless every key of `table` is one of `options`."""
+    for key in table:
+        if key not in options:
+            raise ValueError(f"{where} has no key {key!r}; {nearest(key, options)}")
+
+
 def number(what, value, low=-math.inf, high=math.inf):
     """Raise TypeError unless `value` is a real number, ValueError unless it is finite and in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

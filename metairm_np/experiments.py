@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import json
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from metairm_np import checks, environments, spec
@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 GENERATORS = {"colored_mnist": environments.colored_mnist, "synthetic_digits": environments.synthetic_digits}
-EXPERIMENT_KEYS = ("name", "title", "reproduces", "minutes", "environment", "test", "bounds", "algorithms", "quick")
+EXPERIMENT_KEYS = ("name", "title", "reproduces", "minutes", "environment", "test", "bounds", "algorithms", "search", "quick")
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")
 STOPPING_KEYS = tuple(field.name for field in fields(StoppingRule))
 
@@ -55,10 +55,18 @@ class Experiment:
         """Make the environments of the trial whose seed is `seed`."""
         return GENERATORS[self.generator](seed, dtype=dtype, **self.environment)
 
-    def hash(self, seed, dtype, engine="fast"):
-        """Give ten hexadecimal digits that name what decides the results: settings, seed, dtype, engine, version."""
-        decisive = {key: self.config[key] for key in ("name", "environment", "test", "algorithms")}
-        decisive.update(seed=seed, dtype=dtype, engine=engine, version=__version__)
+    def hash(self, seed, dtype, engine="fast", **more):
+        """Give ten hexadecimal digits that name what decides the results: settings, seed, dtype, engine, version and `more`.
+
+        Defaults count as if they were written out, and labels, titles and published figures do not count.
+        """
+        defaults = {key: value.default for key, value in generator_options(self.generator).items()}
+        decisive = {
+            "environment": {"generator": self.generator, **defaults, **self.environment},
+            "test": [self.test_p, self.table_p],
+            "algorithms": {name: asdict(algorithm.settings) for name, algorithm in self.algorithms.items()},
+            **dict(seed=seed, dtype=dtype, engine=engine, version=__version__, **more),
+        }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -167,10 +175,15 @@ def environment_keys(config):
     """Give the keys of [environment] for the generator that it names."""
     generator = config.get("environment", {}).get("generator", "colored_mnist")
     checks.choice("environment.generator", generator, GENERATORS)
+    return ["generator", *generator_options(generator)]
+
+
+def generator_options(generator):
+    """Give the keywords of a generator but seed and dtype, a dict of `inspect.Parameter` by name."""
     options = inspect.signature(GENERATORS[generator]).parameters
     if "options" in options:  # the rest of a small generator's keywords
-        options = {**options, **inspect.signature(environments.colored_mnist).parameters}
-    return ["generator", *(key for key in options if key not in ("seed", "dtype", "options"))]
+        options = {**inspect.signature(environments.colored_mnist).parameters, **options}
+    return {key: option for key, option in options.items() if key not in ("seed", "dtype", "options")}
 
 
 def algorithm_keys(algorithm):
@@ -181,13 +194,13 @@ def algorithm_keys(algorithm):
 
 def resolve(config, quick=False):
     """Check a config and make the Experiment of it."""
-    _known("the experiment", config, EXPERIMENT_KEYS)
+    checks.keys("the experiment", config, EXPERIMENT_KEYS)
     for path in ("name", "title", "reproduces", "environment.generator", "test.p_e", "test.table", "algorithms"):
         table, _, key = path.rpartition(".")
         if key not in (config.get(table, {}) if table else config):
             raise ValueError(f"the experiment has no {path}; add it, experiments/table1_cmnist.toml shows how")
-    _known("[environment]", config["environment"], environment_keys(config))
-    _known("[test]", config["test"], ("p_e", "table"))
+    checks.keys("[environment]", config["environment"], environment_keys(config))
+    checks.keys("[test]", config["test"], ("p_e", "table"))
     environment = {key: value for key, value in config["environment"].items() if key != "generator"}
     test_p, table_p = config["test"]["p_e"], config["test"]["table"]
     for what, values in (("test.p_e", test_p), ("test.table", table_p)):
@@ -210,19 +223,13 @@ def resolve(config, quick=False):
 
 
 def _algorithm(name, table):
-    _known("its table", table, algorithm_keys(table))
+    checks.keys("its table", table, algorithm_keys(table))
     settings = {key: value for key, value in table.items() if key in SETTINGS_KEYS}
     hyper = {key: value for key, value in table.items() if key not in (*SETTINGS_KEYS, "label", "paper")}
     if "early_stopping" in settings:
-        _known("early_stopping", settings["early_stopping"], STOPPING_KEYS)
+        checks.keys("early_stopping", settings["early_stopping"], STOPPING_KEYS)
         for key in ("threshold", "arm"):
             if key not in settings["early_stopping"]:
                 raise ValueError(f"early_stopping has no {key}; give one")
         settings["early_stopping"] = StoppingRule(**settings["early_stopping"])
     return Algorithm(table.get("label", name), table.get("paper", []), Settings(hyper=hyper, **settings))
-
-
-def _known(where, table, keys):
-    for key in table:
-        if key not in keys:
-            raise ValueError(f"{where} has no key {key!r}; {checks.nearest(key, keys)}")

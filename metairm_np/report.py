@@ -85,9 +85,15 @@ def audit_line(records):
     return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")
 
 
+def trial_name(algorithm, trial, setting=None):
+    """Name a trial, and in a search its setting."""
+    return f"{algorithm}, trial {trial}" if setting is None else f"{algorithm}, setting {setting}, trial {trial}"
+
+
 def trial_line(record):
     """Say in a line why a trial stopped and how long it took."""
-    return f"{record['algorithm']}, trial {record['trial']}: {record['message']} ({record['seconds']:.0f} s)"
+    name = trial_name(record["algorithm"], record["trial"], record.get("setting"))
+    return f"{name}: {record['message']} ({record['seconds']:.0f} s)"
 
 
 def results_csv(records):

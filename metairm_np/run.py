@@ -1,96 +1,42 @@
-"""The command line: python -m metairm_np.run EXPERIMENT, or list."""
+"""The command line: python -m metairm_np.run EXPERIMENT, list, status or search."""
 
 import shlex
 import signal
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
-from metairm_np import blas, checks, fast, figures, report, storage, sweep, trials
-from metairm_np.experiments import available, load
-from metairm_np.parsing import Parser
-from metairm_np.processes import WorkersDiedError
+from metairm_np import blas, checks, executors, fast, figures, options, report, search, storage, sweep, trials
+from metairm_np.console import Console
+from metairm_np.experiments import available, load, resolve
+from metairm_np.folder import Folder
 from metairm_np.seeds import seed_sequence
+from metairm_np.status import status
 from metairm_np.training import ENGINES
-from metairm_np.version import __version__
 
-DESCRIPTION = """\
-Train the algorithms of an experiment and print its table beside the paper's.
-
-  python -m metairm_np.run list             what there is, and about how long it takes
-  python -m metairm_np.run cmnist           Colored MNIST, one trial of each of six algorithms, on real images
-  python -m metairm_np.run cmnist --quick   the same as a smoke test, within a minute
-"""
-EPILOG = """\
-Results go into DIR/NAME-HASH/, where HASH names the settings, the seed and the dtype: config.json, machine.json, one JSON
-a trial in trials/ (with the history of its training), results.csv, report.md, accuracy.png and accuracy.svg. The same
-command again reuses the trials that are finished there; more --trials or --algorithms add to them. Ctrl-C keeps them. With
---jobs N, N processes run trials side by side, the cores shared out among them, with the same results; Ctrl-C then finishes
-what runs, and a second one stops it.
-
---set takes a key of the experiment's TOML file, or the end of one:
-  --set n_per_env=12500                     of the environment
-  --set steps=100                           of every algorithm that has it
-  --set meta_irm.inner_lr=1.0               of one algorithm
-  --set meta_irm.early_stopping.patience=5
-  --set 'meta_irm.hidden=[390, 390]'        values are TOML
-
-Exit status: 0 all trials finished, 1 some diverged or failed, 2 wrong
-input or a folder that cannot be used, 130 interrupted.
-"""
-
-
-def parser():
-    """Give the argument parser."""
-    p = Parser(prog="python -m metairm_np.run", description=DESCRIPTION, epilog=EPILOG)
-    p.add_argument("experiment", help="the name of an experiment, the path of a TOML file like those, or: list")
-    p.add_argument("--algorithms", metavar="A,B", help="only these algorithms (default: all of the experiment's)")
-    p.add_argument("--trials", type=int, default=1, metavar="N", help="how many seeds (default: 1; the paper: 10)")
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="the run's seed; trial t has its child t (default: 0)")
-    p.add_argument("--dtype", default="float32", help="float32 or float64 (default: float32, about twice as fast)")
-    p.add_argument("--engine", default="fast", help="fast, or spec: all gradients by autograd, slower (default: fast)")
-    p.add_argument(
-        "--audit-every", type=int, default=50, metavar="N",
-        help="compare the gradient with autograd's at the first, the last and every N-th step (default: 50)",
-    )  # fmt: skip
-    p.add_argument(
-        "--checkpoint-every", type=int, metavar="N",
-        help="store the state of a trial every N steps; cut short, it goes on from there (default: it starts again)",
-    )  # fmt: skip
-    p.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that run trials side by side (default: 1)")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
-    p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
-    p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
-    p.add_argument("--verbose", action="store_true", help="say which BLAS kernels and how many threads are used")
-    p.add_argument("--version", action="version", version=f"metairm_np {__version__}")
-    return p
+BEST = 10  # settings of a search that are printed; all are in its files
 
 
 def main(arguments=None):
     """Run the command line and give its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    args = parser().parse_args(arguments)
+    args = options.parse(arguments)
+    command = shlex.join(["python", "-m", "metairm_np.run", *arguments])
     try:
-        if args.experiment == "list":
+        if args.command == "list":
             print(listing())
             return 0
-        experiment, algorithms, folder = prepare(args)
-    except (ValueError, TypeError, OSError) as error:
+        if args.command == "status":
+            print(status(args.folder))
+            return 0
+        prepare_command = prepare_search if args.command == "search" else prepare_table
+        workers = workers_for(args)
+        experiment, tasks, folder, conclude = prepare_command(args, command)
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if args.verbose:
         print(engine_line(args.engine))
-    command = shlex.join(["python", "-m", "metairm_np.run", *arguments])
-    return execute(args, experiment, algorithms, folder, command)
-
-
-def engine_line(engine):
-    """Say what will compute, and what would make it faster."""
-    kernels = blas.kernels()
-    with_kernels = f"OpenBLAS with its {kernels} kernels" if kernels else "a BLAS other than OpenBLAS"
-    used = f"engine {engine}, {fast.threads()} threads on {blas.cores()} cores, {with_kernels}"
-    return f"{used}; {blas.advice()}" if blas.advice() else used
+    return execute(args, workers, experiment, tasks, folder, conclude)
 
 
 def listing():
@@ -102,15 +48,29 @@ def listing():
     return report.markdown(["experiment", "reproduces", "what", "one trial, two cores"], rows)
 
 
-def prepare(args):
-    """Check everything that the user gave, make the run folder, and write the config and the machine into it."""
-    checks.count("--trials", args.trials, 1)
+def engine_line(engine):
+    """Say what will compute, and what would make it faster."""
+    kernels = blas.kernels()
+    with_kernels = f"OpenBLAS with its {kernels} kernels" if kernels else "a BLAS other than OpenBLAS"
+    used = f"engine {engine}, {fast.threads()} threads on {blas.cores()} cores, {with_kernels}"
+    return f"{used}; {blas.advice()}" if blas.advice() else used
+
+
+def workers_for(args):
+    """Give what carries out the trials, or None for this process."""
     checks.count("--jobs", args.jobs, 1)
+    if args.dask is not None:
+        return executors.dask(args.dask, args.jobs)
+    return executors.processes(args.jobs) if args.jobs > 1 else None
+
+
+def prepare(args):
+    """Check what all commands take, and give the experiment and the algorithms that are wanted."""
+    for name in ("trials", "audit_every", "checkpoint_every"):
+        if getattr(args, name) is not None:
+            checks.count(f"--{name.replace('_', '-')}", getattr(args, name), 1)
     checks.choice("dtype", args.dtype, ("float32", "float64"))
     checks.choice("engine", args.engine, ENGINES)
-    checks.count("--audit-every", args.audit_every, 1)
-    if args.checkpoint_every is not None:
-        checks.count("--checkpoint-every", args.checkpoint_every, 1)
     seed_sequence(args.seed)
     experiment = load(args.experiment, args.set, args.quick)
     algorithms = list(experiment.algorithms)
@@ -118,133 +78,124 @@ def prepare(args):
         algorithms = [name.strip() for name in args.algorithms.split(",")]
         for name in algorithms:
             checks.choice("algorithm", name, experiment.algorithms)
-    trial = experiment.data(args.seed)  # raises for values that its generator does not take
-    for name in algorithms:
-        experiment.algorithms[name].settings.check_for(len(trial.train_p), len(trial.validation))
-    kind = f"{experiment.name}-quick" if args.quick else experiment.name
-    folder = Path(args.out) / f"{kind}-{experiment.hash(args.seed, args.dtype, args.engine)}"
-    settings = {**experiment.config, "seed": args.seed, "dtype": args.dtype, "engine": args.engine, "quick": args.quick}
+    return experiment, algorithms
+
+
+def check_data(args, experiments):
+    """Raise unless the data, the same for all `experiments`, can be made, and their algorithms can be trained on it."""
+    trial = experiments[0][0].data(args.seed)
+    for experiment, algorithms in experiments:
+        for name in algorithms:
+            experiment.algorithms[name].settings.check_for(len(trial.train_p), len(trial.validation))
+
+
+def open_folder(args, kind, experiment, more, algorithms, first, settings=None):
+    """Make the run folder, with the config, the machine and the plan in it."""
+    name = f"{experiment.name}-quick" if args.quick else experiment.name
+    folder = Folder(Path(args.out) / f"{kind}{name}-{experiment.hash(args.seed, args.dtype, args.engine, **more)}")
+    config = {**experiment.config, "seed": args.seed, "dtype": args.dtype, "engine": args.engine, "quick": args.quick}
     try:
-        storage.write_json(folder / "config.json", settings, indent=1)
-        storage.write_json(folder / "machine.json", trials.machine(), indent=1)
+        storage.write_json(folder.path / "config.json", config, indent=1)
+        storage.write_json(folder.path / "machine.json", trials.machine(), indent=1)
+        folder.plan(algorithms, first, args.trials, settings)
     except OSError as error:
-        raise OSError(f"cannot write to {folder} ({error.strerror}); name a folder you may write to with --out") from None
-    return experiment, algorithms, folder
+        raise OSError(f"cannot write to {folder.path} ({error.strerror}); name a folder you may write to with --out") from None
+    return folder
 
 
-def execute(args, experiment, algorithms, folder, command):
+def tasks_of(args, experiment, algorithms, folder, first=0, setting=None):
+    """Give the trials that are asked for."""
+    return sweep.tasks_of(
+        experiment, algorithms, range(first, first + args.trials), args.seed, args.dtype, folder, engine=args.engine,
+        audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, keep_params=args.save_params, setting=setting,
+    )  # fmt: skip
+
+
+def prepare_table(args, command):
+    """Give what `execute` needs to make an experiment's table."""
+    experiment, algorithms = prepare(args)
+    check_data(args, [(experiment, algorithms)])
+    folder = open_folder(args, "", experiment, {}, algorithms, 0)
+    tasks = tasks_of(args, experiment, algorithms, folder)
+    return experiment, tasks, folder, lambda: conclude_table(args, experiment, folder, command)
+
+
+def prepare_search(args, command):
+    """Give what `execute` needs to search for settings."""
+    checks.count("--budget", args.budget, 1)
+    experiment, algorithms = prepare(args)
+    tables = experiment.config.get("search", {})
+    for name, table in tables.items():
+        search.check(name, table, experiment.algorithms)
+    algorithms = algorithms if args.algorithms is not None else [name for name in algorithms if name in tables]
+    for name in algorithms or ["any algorithm"]:
+        if name not in tables:
+            raise ValueError(f"{experiment.name} has no [search.{name}]; write its ranges into a copy of the TOML file")
+    drawn = {name: [search.draw(tables[name]["ranges"], args.seed, n) for n in range(args.budget)] for name in algorithms}
+    variants = [
+        (name, number, resolve(search.with_setting(experiment.config, name, values), args.quick))
+        for name in algorithms
+        for number, values in enumerate(drawn[name])
+    ]
+    check_data(args, [(variant, [name]) for name, _, variant in variants])
+    folder = open_folder(args, "search-", experiment, {"search": tables}, algorithms, search.FIRST_TRIAL, args.budget)
+    tasks = []
+    for name, number, variant in variants:
+        tasks += tasks_of(args, variant, [name], folder, search.FIRST_TRIAL, number)
+    return experiment, tasks, folder, lambda: conclude_search(experiment, drawn, folder, command)
+
+
+def execute(args, workers, experiment, tasks, folder, conclude):
     """Run the trials, conclude, and give the exit status."""
-    records, failures, progress = [], [], Progress()
-    overall = tqdm(  # the steps of single trials are shown if there is one job
-        total=args.trials * len(algorithms), unit="trial", dynamic_ncols=True, disable=None if args.jobs > 1 else True
-    )
-
-    def say(line, file):
-        with tqdm.external_write_mode(file=file):
-            print(line, file=file, flush=True)
-
-    def ended(new=True):
-        overall.total -= not new  # what is reused says nothing about the time that is left
-        overall.update(new)
-        overall.set_postfix(running=min(args.jobs, overall.total - overall.n), failed=len(failures))
-
-    def on_trial(algorithm, trial):
-        label = f"{experiment.algorithms[algorithm].label}, trial {trial}"
-        return progress.start(label, experiment.algorithms[algorithm].settings.steps)
-
-    def on_record(record, new):
-        progress.close()
-        records.append(record)
-        test = record["test_accuracy"]
-        found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in experiment.table_p)
-        ended(new)
-        say(f"{'' if new else 'reused: '}{report.trial_line(record)}; test accuracy {found}", sys.stdout)
-
-    def on_failure(task, error):
-        failures.append(f"{task.algorithm} trial {task.trial}")
-        ended()
-        say(f"failed: {failures[-1]}: {type(error).__name__}: {error}", sys.stderr)
-
-    def on_interrupt():
-        say("\nfinishing the trials that run; Ctrl-C again stops them", sys.stderr)
-
-    interrupted = False
+    console, interrupted = Console(tasks, args.jobs, experiment, folder.path), False
     try:
         try:
-            with overall:
-                sweep.run(
-                    experiment, algorithms, args.trials, args.seed, args.dtype, folder,
-                    engine=args.engine, audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, jobs=args.jobs,
-                    on_trial=on_trial, on_record=on_record, on_failure=on_failure, on_interrupt=on_interrupt,
-                )  # fmt: skip
+            sweep.run(tasks, folder, workers or executors.serial(console.on_trial), console)
         except KeyboardInterrupt:
             interrupted = True
-            progress.close()
-            print(f"\ninterrupted: {len(records)} finished trials are in {folder}; the same command goes on from there")
-        conclude(args, experiment, folder, command)
-    except WorkersDiedError as error:
+        finally:
+            console.close()
+        if interrupted:
+            n = len(folder.summaries(experiment.algorithms))
+            print(f"\ninterrupted: {n} finished trials are in {folder.path}; the same command goes on from there")
+        conclude()
+    except (trials.WorkersError, ImportError) as error:
         print(f"error: {error}; the same command goes on from there", file=sys.stderr)
         return 2
     except OSError as error:
-        progress.close()
-        print(f"error: cannot use {folder} ({error}); mend that, and the same command goes on from there", file=sys.stderr)
+        print(f"error: cannot use {folder.path} ({error}); mend that, and the same command goes on from there", file=sys.stderr)
         return 2
     if interrupted:
         return 128 + signal.SIGINT
-    for status in ("diverged", "failed audit"):
-        names = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == status]
-        if names:
-            print(f"{status}: {', '.join(names)}; their histories are in {folder}/trials", file=sys.stderr)
-    print(folder)
-    return 1 if failures or len(report.usable(records)) < len(records) else 0
+    code = console.conclusion()
+    print(folder.path)
+    return code
 
 
-def conclude(args, experiment, folder, command):
+def conclude_table(args, experiment, folder, command):
     """Print the table of all finished trials in `folder`, and write it with its figure."""
-    records = sweep.stored(folder, experiment.algorithms)
+    records = folder.summaries(experiment.algorithms)
     if not records:
         return
-    machine = storage.read_json(folder / "machine.json")
+    machine = storage.read_json(folder.path / "machine.json")
     parts = report.caption(experiment, records, args.dtype), report.table(experiment, records), report.audit_line(records)
     print("\n" + "\n\n".join(parts) + "\n")
-    storage.write(folder / "results.csv", report.results_csv(records))
-    storage.write(folder / "report.md", report.report(experiment, records, args.dtype, machine, command))
+    storage.write(folder.path / "results.csv", report.results_csv(records))
+    storage.write(folder.path / "report.md", report.report(experiment, records, args.dtype, machine, command))
     for kind, image in figures.accuracy_over_p_e(experiment, records).items():
-        storage.write(folder / f"accuracy.{kind}", image)
+        storage.write(folder.path / f"accuracy.{kind}", image)
 
 
-class Progress:
-    """A bar for the trial under way: step, risks, sigma and accuracies, on terminals only."""
-
-    def __init__(self):
-        self.bar, self.shown = None, {}
-
-    def start(self, label, steps):
-        """Open a bar and give the function that takes the rows of the history."""
-        self.bar = tqdm(total=steps, desc=label, unit="step", leave=False, dynamic_ncols=True, disable=None)
-        self.shown = {}
-        return self.step
-
-    def step(self, row):
-        """Show a row of the history, and what an earlier row had and this one has not."""
-        names = {
-            "risk": "risk",
-            "sigma": "sigma",
-            "validation_sigma": "val_sigma",
-            "accuracy": "train",
-            "test_accuracy": "test",
-        }
-        for key, name in names.items():
-            if key in row:
-                value = row[key]
-                self.shown[name] = "/".join(f"{v:.3f}" for v in value) if isinstance(value, list) else f"{value:.4f}"
-        self.bar.set_postfix(self.shown, refresh=False)
-        self.bar.update(row["step"] - self.bar.n)
-
-    def close(self):
-        """Take the bar away, if there is one."""
-        if self.bar is not None:
-            self.bar.close()
+def conclude_search(experiment, drawn, folder, command):
+    """Print the best settings of a search, and write all of them."""
+    groups = report.by_algorithm(folder.summaries(drawn))
+    found = {name: search.results(experiment, name, drawn[name], records) for name, records in groups.items()}
+    for name, rows in found.items():
+        print(f"\n{search.markdown(experiment, name, rows, BEST)}\n\nselected: {search.selected_options(name, rows)}\n")
+    tables = [search.markdown(experiment, name, rows) for name, rows in found.items()]
+    text = "\n\n".join([f"# Search: {experiment.title}", *tables, f"Made with `{command}`"])
+    storage.write(folder.path / "search.md", f"{text}\n")
+    storage.write_json(folder.path / "search.json", found, indent=1)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,19 @@
 import json
 import os
 import platform
+import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
-import scipy
 
 from metairm_np import blas, fast
 from metairm_np.checkpoint import Checkpoint
 from metairm_np.experiments import resolve
 from metairm_np.fast.sums import THREAD_VARIABLES
+from metairm_np.folder import name_of
 from metairm_np.seeds import child
 from metairm_np.training import ENGINES, train
 from metairm_np.version import __version__
@@ -22,9 +23,9 @@ from metairm_np.version import __version__
 VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # of the environment, that the results may depend on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
-    """What decides one trial. It is small: a worker makes the data itself.
+    """What decides one trial, and what to keep of it. It is small: whoever carries it out makes the data.
 
     Parameters
     ----------
@@ -35,7 +36,13 @@ class Task:
         The trial's number, and the seed of the run.
     dtype, engine : str
     audit_every : int
+    setting : int, optional
+        In a search, the number of the setting that is tried.
     checkpoint : Checkpoint, optional
+    keep_params : bool
+        Whether the final parameters are wanted, too.
+    version : str
+        The release of metairm_np that may carry it out.
     """
 
     config: str
@@ -45,7 +52,22 @@ class Task:
     dtype: str
     engine: str = "fast"
     audit_every: int = 50
+    setting: int | None = None
     checkpoint: Checkpoint | None = None
+    keep_params: bool = False
+    version: str = __version__
+
+    @property
+    def name(self):
+        """The stem of its files' names."""
+        return name_of(self.algorithm, self.trial, self.setting)
+
+
+class WorkersError(RuntimeError):
+    """What should carry out trials cannot."""
+
+
+ONE_AT_A_TIME = threading.Lock()  # autograd's tracing is not made for threads, and a worker may have several
 
 
 @lru_cache(maxsize=1)
@@ -61,17 +83,29 @@ def data_of(config, seed, trial, dtype):
 
 
 def carry_out(task, on_step=None):
-    """Run a trial and give its record."""
-    data = data_of(task.config, task.seed, task.trial, task.dtype)
-    return run_trial(
-        experiment_of(task.config), task.algorithm, data, task.seed, task.trial, engine=task.engine,
-        audit_every=task.audit_every, on_step=on_step, checkpoint=task.checkpoint,
-    )  # fmt: skip
+    """Run a trial, and give its record and, if the task wants them, its parameters, or else None.
+
+    Raises
+    ------
+    WorkersError
+        If this is not the release of metairm_np that the task is for.
+    """
+    if task.version != __version__:
+        raise WorkersError(
+            f"a worker has metairm_np {__version__}, this command {task.version}; install the same release everywhere"
+        )
+    with ONE_AT_A_TIME:
+        data = data_of(task.config, task.seed, task.trial, task.dtype)
+        record, params = run_trial(
+            experiment_of(task.config), task.algorithm, data, task.seed, task.trial, engine=task.engine,
+            audit_every=task.audit_every, on_step=on_step, checkpoint=task.checkpoint,
+        )  # fmt: skip
+    return {"name": task.name, "setting": task.setting, **record}, params if task.keep_params else None
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
 def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_every=50, on_step=None, checkpoint=None):
-    """Train `algorithm` on the environments `data` and give the record of the trial, a dict fit for JSON.
+    """Train `algorithm` on the environments `data`, and give the record of the trial, a dict fit for JSON, and the parameters.
 
     `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms. If there is a checkpoint, the
     trial goes on from there; "seconds" are then those since.
@@ -86,8 +120,9 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
         audit_every=audit_every, on_step=on_step, checkpoint=checkpoint,
     )  # fmt: skip
     seconds = time.perf_counter() - began
-    return {
+    record = {
         "algorithm": algorithm,
+        "settings": experiment.config["algorithms"][algorithm],
         "trial": trial,
         "seed": seed,
         "status": result.status,
@@ -100,9 +135,12 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
         "machine": machine(),
         "watched_p_e": experiment.table_p,
         "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
+        "validation_risk": [float(module.risk(result.params, env)) for env in data.validation],
+        "validation_accuracy": [module.accuracy(result.params, env) for env in data.validation],
         "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
         "history": result.history,
     }
+    return record, result.params
 
 
 def machine():
@@ -113,7 +151,7 @@ def machine():
         "python": platform.python_version(),
         "numpy": np.__version__,
         "autograd": version("autograd"),
-        "scipy": scipy.__version__,
+        "scipy": version("scipy"),
         "blas": f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip(),
         "blas_kernels": blas.kernels() or "unknown",
         "platform": platform.platform(),

@@ -12,10 +12,10 @@ import time
 from functools import partial
 
 import pytest
+from metairm_np.processes import WorkersDiedError, in_processes, threads_for
 
 from metairm_np import sweep
 from metairm_np.experiments import load
-from metairm_np.processes import WorkersDiedError, in_processes, threads_for
 
 SMALL = ["n_per_env=60", "steps=30", "hidden=[4]", "p_e=[0.9]", "table=[0.9]"]
 ALGORITHMS = ["erm", "v_rex"]

@@ -1,0 +1,163 @@
+"""Random search for hyper-parameters (Bergstra and Bengio, 2012), selecting on held-out training data alone.
+
+An experiment's TOML declares for an algorithm what is drawn, and what makes one setting better than another:
+
+    [search.v_rex]
+    criterion = "risk"                                  # see CRITERIA
+    max_risk_spread = 0.01                              # optional, see `rank`
+    [search.v_rex.ranges]
+    lr = { low = 1e-4, high = 1e-2, log = true }        # uniform, or uniform in the logarithm
+    anneal_steps = { low = 50, high = 250, integer = true }
+    hidden = { choices = [[256], [390, 390]] }
+"""
+
+import copy
+import json
+import math
+import shlex
+
+import numpy as np
+
+from metairm_np import checks, report
+from metairm_np.seeds import child
+
+FIRST_TRIAL = 1_000_000  # trials of a search are numbered from here, so that no table has their data
+SETTINGS = 2**31  # the stream of the settings, apart from all trials
+
+CRITERIA = {  # of a trial's record, to be minimised: all on held-out samples of the training environments
+    "risk": lambda record: float(np.mean(record["validation_risk"])),
+    "worst_risk": lambda record: float(np.max(record["validation_risk"])),
+    "error": lambda record: 1 - float(np.mean(record["validation_accuracy"])),
+    "worst_error": lambda record: 1 - float(np.min(record["validation_accuracy"])),
+    "risk_spread": lambda record: float(np.std(record["validation_risk"])),
+}
+
+
+def check(name, table, algorithms):
+    """Raise ValueError or TypeError unless `table` is a sound [search.NAME] of an experiment with these algorithms."""
+    checks.choice("algorithm in [search]", name, algorithms)
+    where = f"[search.{name}]"
+    checks.keys(where, table, ("criterion", "max_risk_spread", "ranges"))
+    for key in ("criterion", "ranges"):
+        if key not in table:
+            raise ValueError(f"{where} has no {key}; give one")
+    checks.choice(f"criterion in {where}", table["criterion"], CRITERIA)
+    if "max_risk_spread" in table:
+        checks.number(f"max_risk_spread in {where}", table["max_risk_spread"], low=0)
+    for key, values in table["ranges"].items():
+        what = f"{key} in [search.{name}.ranges]"
+        if not isinstance(values, dict) or not ("choices" in values or {"low", "high"} <= values.keys()):
+            raise TypeError(f"{what} is {values!r}; give {{ low = 0, high = 1 }} or {{ choices = [1, 2] }}")
+        if "choices" in values:
+            checks.keys(what, values, ("choices",))
+            if not isinstance(values["choices"], list) or not values["choices"]:
+                raise TypeError(f"choices of {what} is {values['choices']!r}; give a list of one or more values")
+            continue
+        checks.keys(what, values, ("low", "high", "log", "integer"))
+        checks.number(f"low of {what}", values["low"], 1e-300 if values.get("log") else -math.inf)
+        checks.number(f"high of {what}", values["high"], low=values["low"])
+        for key in ("log", "integer"):
+            checks.switch(f"{key} of {what}", values.get(key, False))
+
+
+def draw(ranges, seed, number):
+    """Draw setting `number` of a search, a dict by the keys of `ranges`; more settings leave these as they are."""
+    rng = np.random.default_rng(child(seed, SETTINGS, number))
+    drawn = {}
+    for key, values in ranges.items():
+        if "choices" in values:
+            drawn[key] = values["choices"][rng.integers(len(values["choices"]))]
+            continue
+        low, high = values["low"], values["high"]
+        u = rng.random()
+        value = low * (high / low) ** u if values.get("log") else low + (high - low) * u
+        drawn[key] = round(value) if values.get("integer") else float(f"{value:.4g}")  # what one would type
+    return drawn
+
+
+def with_setting(config, algorithm, drawn):
+    """Give the config of an experiment with one algorithm, whose settings are the drawn ones where there are any."""
+    config = {key: copy.deepcopy(value) for key, value in config.items() if key != "search"}
+    config["algorithms"] = {algorithm: config["algorithms"][algorithm]}
+    for key, value in drawn.items():
+        *tables, last = key.split(".")
+        place = config["algorithms"][algorithm]
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[last] = value
+    return config
+
+
+def results(experiment, algorithm, drawn, records):
+    """Give what a search found, the best setting first.
+
+    Of the settings all of whose trials are usable, those whose validation risks differ by no more than `max_risk_spread`
+    (population standard deviation over the training environments, mean over trials) come first, in the order of the criterion
+    (mean over trials); then the others, in the order of that spread; then those with a trial that diverged or failed its audit.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    algorithm : str
+    drawn : list of dict
+        The settings.
+    records : list of dict
+        Of the trials of this algorithm that are finished; a setting without any is left out.
+
+    Returns
+    -------
+    list of dict
+        setting : its number; values : what was drawn; trials : how many; usable, within : whether all are usable, and within
+        `max_risk_spread`; criterion, risk_spread; test_accuracy : of each p_e of the table, in per cent, one number a trial;
+        selected : True for the first, if it is usable; oracle : True for the one with the best worst test accuracy.
+    """
+    table, rows = experiment.config["search"][algorithm], []
+    for number, values in enumerate(drawn):
+        group = [record for record in records if record["setting"] == number]
+        good = report.usable(group)
+        if not group:
+            continue
+        spread = float(np.mean([CRITERIA["risk_spread"](record) for record in good])) if good else math.inf
+        rows.append({
+            "setting": number, "values": values, "trials": len(group), "usable": len(good) == len(group),
+            "within": spread <= table.get("max_risk_spread", math.inf),
+            "criterion": float(np.mean([CRITERIA[table["criterion"]](record) for record in good])) if good else math.inf,
+            "risk_spread": spread,
+            "test_accuracy": {f"{p_e:g}": report.accuracies(good, p_e).tolist() for p_e in experiment.table_p},
+        })  # fmt: skip
+    rows.sort(key=lambda row: (not row["usable"], not row["within"], row["criterion" if row["within"] else "risk_spread"]))
+    usable = [row for row in rows if row["usable"]]
+    best = max(usable, key=lambda row: min(np.mean(row["test_accuracy"][p_e]) for p_e in row["test_accuracy"]), default=None)
+    return [{**row, "selected": row is rows[0] and row["usable"], "oracle": row is best} for row in rows]
+
+
+def markdown(experiment, algorithm, rows, most=None):
+    """Give the first `most` rows of `results`, and the oracle's, as a table with a caption."""
+    table = experiment.config["search"][algorithm]
+    shown = rows[:most] + [row for row in rows[len(rows[:most]) :] if row["oracle"]]
+    keys = list(rows[0]["values"])
+    head = ["setting", "", "trials", table["criterion"], "risk_spread", *(f"p_e = {p:g}" for p in experiment.table_p), *keys]
+    lines = []
+    for row in shown:
+        marks = [name for name in ("selected", "oracle") if row[name]] + ["unusable"] * (not row["usable"])
+        figures = [report.mean_and_spread(values) for values in row["test_accuracy"].values()]
+        lines.append([
+            str(row["setting"]), ", ".join(marks), str(row["trials"]), f"{row['criterion']:.4f}", f"{row['risk_spread']:.4f}",
+            *figures, *(str(row["values"][key]) for key in keys),
+        ])  # fmt: skip
+    limit = table.get("max_risk_spread")
+    first = "" if limit is None else f", first those whose validation risks differ by at most {limit:g} (risk_spread)"
+    caption = (
+        f"{experiment.algorithms[algorithm].label}: {len(rows)} settings in the order of {table['criterion']} on the training "
+        f"environments' validation sets{first}. The test accuracies, in per cent, took no part in the order but for the row "
+        'marked "oracle", the one with the best worst of them.'
+    )
+    return f"{caption}\n\n{report.markdown(head, lines)}"
+
+
+def selected_options(algorithm, rows):
+    """Give the selected setting as options of the command line, or a sentence if there is none."""
+    if not rows[0]["selected"]:
+        return f"{algorithm}: no setting is usable"
+    values = rows[0]["values"].items()
+    return " ".join(f"--set {shlex.quote(f'{algorithm}.{key}={json.dumps(value)}')}" for key, value in values)
