@@ -3,6 +3,7 @@
 Each function here gives `Workers`, the one interface of a sweep.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -26,8 +27,8 @@ class Workers:
     Parameters
     ----------
     start : callable() -> context manager
-        Of a pair: an Executor, and a function that says how many trials may be under way. The context is left with an
-        exception to stop what runs, and is entered anew after workers have died.
+        Of a pair: an Executor, and a function that says how many trials may be under way, or raises if the Executor has gone.
+        The context is left with an exception to stop what runs, and is entered anew after workers have died.
     jobs : int
         How many trials are about to run side by side, as far as is known beforehand.
     died : tuple of exception types
@@ -137,8 +138,14 @@ def dask(address, jobs):
     def start():
         with threads_for(jobs), _client(distributed, address, jobs) as client:
             executor = client.get_executor(pure=False)
+
+            def room():
+                if client.status != "running":
+                    raise WorkersError("the connection to the Dask scheduler is lost")
+                return max(1, sum(client.nthreads().values()))
+
             try:
-                yield executor, lambda: max(1, sum(client.nthreads().values()))
+                yield executor, room
             except BaseException:
                 executor.shutdown(wait=False)
                 raise
@@ -150,11 +157,13 @@ def dask(address, jobs):
 def _client(distributed, address, jobs):
     """Connect to a Dask scheduler that has workers, or start one."""
     if address == "local":
-        cluster = distributed.LocalCluster(
-            n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs="critical", host="127.0.0.1"
-        )
+        options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL, "host": "127.0.0.1"}
+        try:
+            cluster = distributed.LocalCluster(n_workers=jobs, **options)
+        except (OSError, RuntimeError) as error:
+            raise WorkersError(f"Dask could not start {jobs} workers ({error}); try --jobs {jobs} without --dask") from None
         with cluster, distributed.Client(cluster) as client:
-            client.register_plugin(_DeafToInterrupts())
+            _ignore_interrupts(distributed, client)
             yield client
         return
     try:
@@ -171,11 +180,14 @@ def _client(distributed, address, jobs):
         yield client
 
 
-class _DeafToInterrupts:
-    """Makes a Dask worker of this machine ignore Ctrl-C, which a terminal sends to all processes."""
+def _ignore_interrupts(distributed, client):
+    """Make Dask's workers on this machine ignore Ctrl-C, which a terminal sends to all processes."""
 
-    def setup(self, worker):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    class Deaf(distributed.WorkerPlugin):
+        def setup(self, worker):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    client.register_plugin(Deaf())
 
 
 @contextmanager

@@ -142,6 +142,7 @@ def prepare_search(args, command):
     tasks = []
     for name, number, variant in variants:
         tasks += tasks_of(args, variant, [name], folder, search.FIRST_TRIAL, number)
+    tasks.sort(key=lambda task: task.trial)  # those of a trial share its data
     return experiment, tasks, folder, lambda: conclude_search(experiment, drawn, folder, command)
 
 

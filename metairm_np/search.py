@@ -54,10 +54,10 @@ def check(name, table, algorithms):
                 raise TypeError(f"choices of {what} is {values['choices']!r}; give a list of one or more values")
             continue
         checks.keys(what, values, ("low", "high", "log", "integer"))
-        checks.number(f"low of {what}", values["low"], 1e-300 if values.get("log") else -math.inf)
-        checks.number(f"high of {what}", values["high"], low=values["low"])
         for key in ("log", "integer"):
             checks.switch(f"{key} of {what}", values.get(key, False))
+        checks.number(f"low of {what}", values["low"], 1e-300 if values.get("log") else -math.inf)
+        checks.number(f"high of {what}", values["high"], low=values["low"])
 
 
 def draw(ranges, seed, number):

@@ -28,9 +28,7 @@ def status(path):
     path = Path(path)
     folders = [path] if (path / "plan.json").is_file() else sorted(p.parent for p in path.glob("*/plan.json"))
     if not folders:
-        raise FileNotFoundError(
-            f"{path} is no run folder and has none in it; give one, such as runs/cmnist-0123456789, or runs"
-        )
+        raise FileNotFoundError(f"{path} is no run folder and holds none; give one, such as runs/cmnist-0123456789, or runs")
     return "\n\n".join(map(_status, folders))
 
 

@@ -17,6 +17,7 @@ from metairm_np.trials import Task, WorkersError, carry_out
 
 DEATHS = 4  # of its worker, after which a trial has failed; from the third on it ran alone
 GIVE_UP = 8  # times that workers die before any trial ends
+PATIENCE = 5  # seconds until the workers are asked whether they are still there
 POLL = 0.5  # seconds between two looks at trials that another command runs
 
 
@@ -152,8 +153,7 @@ class _Sweep:
         """Carry out trials until none may begin, or the executor is broken."""
         usable = True
         while usable and self.begin(executor, room()):
-            ended, _ = wait(self.running, return_when=FIRST_COMPLETED)
-            usable = self.end(ended)
+            usable = self.end(wait(self.running, PATIENCE, FIRST_COMPLETED).done)
         self.end(wait(self.running).done)
 
     def begin(self, executor, room):

@@ -13,7 +13,7 @@ import numpy as np
 
 from metairm_np import blas, fast
 from metairm_np.checkpoint import Checkpoint
-from metairm_np.experiments import resolve
+from metairm_np.experiments import GENERATORS, resolve
 from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.folder import name_of
 from metairm_np.seeds import child
@@ -77,9 +77,10 @@ def experiment_of(config):
 
 
 @lru_cache(maxsize=1)
-def data_of(config, seed, trial, dtype):
-    """Give the data of a trial, which its algorithms share."""
-    return experiment_of(config).data(child(seed, trial), dtype)
+def data_of(environment, seed, trial, dtype):
+    """Give the data of a trial, which its algorithms and settings share; `environment` is the config's, as JSON."""
+    environment = json.loads(environment)
+    return GENERATORS[environment.pop("generator")](child(seed, trial), dtype=dtype, **environment)
 
 
 def carry_out(task, on_step=None):
@@ -95,9 +96,10 @@ def carry_out(task, on_step=None):
             f"a worker has metairm_np {__version__}, this command {task.version}; install the same release everywhere"
         )
     with ONE_AT_A_TIME:
-        data = data_of(task.config, task.seed, task.trial, task.dtype)
+        experiment = experiment_of(task.config)
+        data = data_of(json.dumps(experiment.config["environment"]), task.seed, task.trial, task.dtype)
         record, params = run_trial(
-            experiment_of(task.config), task.algorithm, data, task.seed, task.trial, engine=task.engine,
+            experiment, task.algorithm, data, task.seed, task.trial, engine=task.engine,
             audit_every=task.audit_every, on_step=on_step, checkpoint=task.checkpoint,
         )  # fmt: skip
     return {"name": task.name, "setting": task.setting, **record}, params if task.keep_params else None

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from metairm_np import storage, sweep, trials
+from metairm_np.executors import serial
 from metairm_np.experiments import load
+from metairm_np.folder import Folder
 from metairm_np.seeds import child
 
 SMALL = ["--set", "n_per_env=300", "--set", "steps=4", "--set", "p_e=[0.9]"]
@@ -29,7 +30,7 @@ def run(*arguments, cwd):
 
 def without_clock(record):
     """Give what is a pure function of the settings and the seed."""
-    return {key: value for key, value in record.items() if key not in ("seconds", "sha256")}
+    return {key: value for key, value in record.items() if key not in ("seconds", "crc32")}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,8 @@ def test_engines_agree_and_have_folders_of_their_own(tmp_path):
 def test_files_of_a_run(quick):
     _, folder = quick
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "machine.json", "trials", "results.csv", "report.md", "accuracy.png", "accuracy.svg"}
+    files = "config.json machine.json plan.json .claims trials results.csv report.md accuracy.png accuracy.svg"
+    assert names == set(files.split())
     config = json.loads((folder / "config.json").read_text())
     assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)
     machine = json.loads((folder / "machine.json").read_text())
@@ -109,7 +111,7 @@ def test_the_same_command_again_reuses_and_more_adds(tmp_path):
     stored = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
     second = run("cmnist", *SMALL, "--algorithms", "erm,meta_irm", "--trials", "2", cwd=tmp_path)
     assert (first.returncode, second.returncode) == (0, 0)
-    assert second.stdout.count("reused: ") == 1
+    assert "reused: 1 finished trial\n" in second.stdout
     assert second.stdout.strip().splitlines()[-1] == first.stdout.strip().splitlines()[-1]
     now = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
     assert stored.items() <= now.items()
@@ -146,7 +148,7 @@ def test_a_diverged_trial_does_not_stop_the_others(tmp_path):
     )  # fmt: skip
     assert process.returncode == 1
     assert "meta_irm, trial 0: diverged: a risk, the objective or its gradient is not finite at step" in process.stdout
-    assert "diverged: meta_irm trial 0; their histories are in runs/" in process.stderr
+    assert "diverged: meta_irm-000; see runs/" in process.stderr
     assert process.stderr.count("\n") == 1  # that sentence and no warnings
     assert "erm, trial 0: completed 4 steps" in process.stdout
     folder = tmp_path / process.stdout.strip().splitlines()[-1]
@@ -166,6 +168,8 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert process.stdout.readline().startswith("erm, trial 0: completed")
     time.sleep(1)
     process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)  # the first finishes the trial, the second stops it
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted: 1 finished trials are in runs/" in out
@@ -183,7 +187,7 @@ def test_a_folder_that_cannot_be_written_any_more_is_one_sentence(tmp_path):
     (folder / "trials").write_text("in the way")
     process = run(*arguments, cwd=tmp_path)
     assert process.returncode == 2
-    assert process.stderr.startswith("error: cannot use runs/")
+    assert process.stderr.startswith("error: cannot write to runs/")
     assert process.stderr.count("\n") == 1
 
 
@@ -197,7 +201,8 @@ def test_list(tmp_path):
 
 def test_help_names_every_option(tmp_path):
     text = run("--help", cwd=tmp_path).stdout
-    for option in ("--algorithms", "--trials", "--seed", "--dtype", "--set", "--quick", "--out", "list", "Exit status"):
+    options = "--algorithms --trials --seed --dtype --set --quick --out --jobs --dask --save-params --checkpoint-every".split()
+    for option in (*options, "list", "status", "search", "Exit status"):
         assert option in text
 
 
@@ -219,6 +224,12 @@ def test_help_names_every_option(tmp_path):
         (["cmnist", "--out", os.devnull], f"cannot write to {os.devnull}"),
         (["cmnist", "--sed", "1"], "unrecognized arguments: --sed"),
         (["cmnist", "--engine", "fsat"], "unknown engine 'fsat'; did you mean 'fast'"),
+        (["cmnist", "--jobs", "0"], "--jobs is 0; give a whole number >= 1"),
+        (["cmnist", "--checkpoint-every", "-1"], "--checkpoint-every is -1; give a whole number >= 1"),
+        (["cmnist", "--dask", "lokal"], "--dask is 'lokal'; give local, or a scheduler's address such as tcp://host:8786"),
+        (["status", "nowhere"], "nowhere is no run folder and holds none; give one"),
+        (["search", "cmnist"], "the following arguments are required: --budget"),
+        (["search", "cmnist", "--budget", "0"], "--budget is 0; give a whole number >= 1"),
         (["cmnist", "--audit-every", "0"], "--audit-every is 0; give a whole number >= 1"),
         ([], "the following arguments are required: experiment"),
     ],
@@ -233,33 +244,23 @@ def test_wrong_input_is_one_sentence_and_status_2(tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_trial_record_is_set_aside(tmp_path):
-    path = sweep.trial_path(Path(tmp_path), "erm", 0)
-    storage.write_record(path, {"algorithm": "erm", "seconds": 1.5})
-    good = path.read_text()
-    assert sweep.finished(tmp_path, "erm", 0) == {"algorithm": "erm", "seconds": 1.5}
-    for content in ("", "[]", '{"algorithm": "erm"}', "\x00\xff", good[:-5], good.replace("1.5", "1.6")):
-        path.write_text(content)
-        assert sweep.finished(tmp_path, "erm", 0) is None
-        assert [other.name for other in path.parent.iterdir()] == ["erm-000.json.damaged"]
-
-
 def test_a_trial_cut_short_goes_on_from_its_checkpoint(tmp_path):
     experiment = load("cmnist", ["n_per_env=100", "steps=6", "hidden=[4]", "meta_irm.early_stopping={threshold=0, arm=1}"])
-    run_sweep = partial(sweep.run, experiment, ["meta_irm"], 1, 0, "float32", tmp_path, checkpoint_every=2)
+    folder = Folder(tmp_path)
+    tasks = sweep.tasks_of(experiment, ["meta_irm"], [0], 0, "float32", folder, checkpoint_every=2)
 
     def cut(row):
         if row["step"] == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(on_trial=lambda *_: cut)
-    path = sweep.trial_path(tmp_path, "meta_irm", 0)
+        sweep.run(tasks, folder, serial(lambda task: cut))
+    path = folder.record_path("meta_irm-000")
     assert [other.name for other in path.parent.iterdir()] == ["meta_irm-000.checkpoint.npz"]
     seen = []
-    run_sweep(on_trial=lambda *_: lambda row: seen.append(row["step"]))
+    sweep.run(tasks, folder, serial(lambda task: lambda row: seen.append(row["step"])))
     assert seen == [4, 5, 6]
     assert list(path.parent.iterdir()) == [path]
-    whole = trials.run_trial(experiment, "meta_irm", experiment.data(child(0, 0), "float32"), 0, 0)
-    storage.write_record(tmp_path / "whole.json", whole)
+    whole, _ = trials.run_trial(experiment, "meta_irm", experiment.data(child(0, 0), "float32"), 0, 0)
+    storage.write_record(tmp_path / "whole.json", {"name": "meta_irm-000", "setting": None, **whole})
     assert without_clock(storage.read_record(path)) == without_clock(storage.read_record(tmp_path / "whole.json"))
