@@ -5,7 +5,7 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from metairm_np import report
+from metairm_np import report, trials
 from metairm_np.sweep import Listener
 
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} trials done{postfix} [{elapsed}]"
@@ -73,7 +73,7 @@ class Console(Listener):
     def show(self, advance=0):
         """Bring the bar up to date."""
         left = self.bar.total - self.bar.n - advance - self.running - len(self.bad["failed"])
-        seconds = self.estimate.remaining(self.jobs)
+        seconds = self.estimate.remaining(max(self.jobs, self.running))  # Dask may have more workers than we know
         about = f", about {tqdm.format_interval(seconds)} to go" if seconds is not None else ""
         failed = len(self.bad["failed"])
         self.bar.set_postfix_str(f"{self.running} running, {failed} failed, {left} left{about}", refresh=False)
@@ -137,7 +137,7 @@ class Console(Listener):
 
     def on_trial(self, task):
         """Open the bar of a trial, and give what shows its steps."""
-        settings = self.experiment.algorithms[task.algorithm].settings
+        settings = trials.experiment_of(task.config).algorithms[task.algorithm].settings
         return self.steps.start(report.trial_name(task.algorithm, task.trial, task.setting), settings.steps)
 
     def close(self):

@@ -54,11 +54,11 @@ class Folder:
         return self.trials / f"{name}.failed.json"
 
     def summary(self, name, with_params=False):
-        """Give the record of a finished trial without its history, or None; what is damaged is set aside.
+        """Give the record of a finished trial up to its test accuracies, or None; what is damaged is set aside.
 
         With `with_params` the trial counts as finished only if its parameters are there, too.
         """
-        record = storage.read_record(self.record_path(name), without="history")
+        record = storage.read_record(self.record_path(name), until="settings")
         if record and with_params and not self._holds_params(name, record):
             return None
         return record
@@ -74,7 +74,7 @@ class Folder:
         return False
 
     def summaries(self, algorithms):
-        """Give the records, without histories, of all finished trials of `algorithms`, in the order of their names."""
+        """Give the summaries of all finished trials of `algorithms`, in the order of their names."""
         names = sorted(path.stem for path in self.trials.glob("*.json") if not path.name.endswith(".failed.json"))
         records = [self.summary(name) for name in names]
         return [r for algorithm in algorithms for r in records if r and r["algorithm"] == algorithm]

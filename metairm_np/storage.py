@@ -38,10 +38,10 @@ def write_record(path, record):
     write(path, body + _seal(body))
 
 
-def read_record(path, without=None):
+def read_record(path, until=None):
     """Read what `write_record` wrote, or give None if there is no file; a damaged one is set aside.
 
-    If `without` is the record's last key, it is left out, which is faster where its value is long; the checksum covers all.
+    The key `until` and those after it are left out, which is faster where they are long; the checksum covers all.
     """
     try:
         content = Path(path).read_bytes()
@@ -51,7 +51,7 @@ def read_record(path, without=None):
     if end < 0 or content[end:] != _seal(memoryview(content)[:end]):  # a view, as copies take longer than the checksum
         set_aside(path)
         return None
-    cut = content.find(f', "{without}": '.encode()) if without else -1
+    cut = content.find(f', "{until}": '.encode()) if until else -1
     return json.loads(content[: cut if cut >= 0 else end] + b"}")
 
 

@@ -25,7 +25,7 @@ class Listener:
     """What wants to hear how a sweep goes; to be overridden."""
 
     def reused(self, record):
-        """Take the record, without its history, of a trial that was finished before."""
+        """Take the summary of a trial that was finished before."""
 
     def begun(self, task):
         """Take a trial that is about to run."""

@@ -124,7 +124,6 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
     seconds = time.perf_counter() - began
     record = {
         "algorithm": algorithm,
-        "settings": experiment.config["algorithms"][algorithm],
         "trial": trial,
         "seed": seed,
         "status": result.status,
@@ -134,12 +133,13 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
         "seconds": round(seconds, 3),
         "engine": engine,
         "audit": result.audit,
-        "machine": machine(),
         "watched_p_e": experiment.table_p,
         "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
         "validation_risk": [float(module.risk(result.params, env)) for env in data.validation],
         "validation_accuracy": [module.accuracy(result.params, env) for env in data.validation],
         "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
+        "settings": experiment.config["algorithms"][algorithm],
+        "machine": machine(),
         "history": result.history,
     }
     return record, result.params
