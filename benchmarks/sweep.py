@@ -120,7 +120,7 @@ def fill(parent, n):
     """Make a run folder of `n` finished trials of the default run in `parent`, copies of a real one but for their numbers."""
     from metairm_np import storage, sweep, trials
     from metairm_np.experiments import load
-    from metairm_np.folder import Folder
+    from metairm_np.folder import Folder, name_of
 
     experiment = load("cmnist")
     folder = Folder(parent / f"cmnist-{experiment.hash(0, 'float32')}")
@@ -129,11 +129,10 @@ def fill(parent, n):
     whole = folder.record_path(task.name).read_bytes()
     body = whole[: whole.rindex(b", ")]
     for trial in range(1, n):  # as storage.write_record would write it, without making the same JSON each time
-        copy = body.replace(b'"name": "irmv1-000"', b'"name": "irmv1-%03d"' % trial).replace(
-            b'"trial": 0', b'"trial": %d' % trial
-        )
-        storage.write(folder.record_path(f"irmv1-{trial:03d}"), copy + storage.seal(copy))
-    size = folder.record_path("irmv1-000").stat().st_size
+        name = name_of("irmv1", trial)
+        copy = body.replace(task.name.encode(), name.encode()).replace(b'"trial": 0', b'"trial": %d' % trial)
+        storage.write(folder.record_path(name), copy + storage.seal(copy))
+    size = folder.record_path(task.name).stat().st_size
     return {"path": str(folder.path), "bytes": size}
 
 

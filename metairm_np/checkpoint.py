@@ -53,10 +53,6 @@ class Checkpoint:
             storage.set_aside(self.path)
             return None
 
-    def remove(self):
-        """Delete the file, if there is one."""
-        Path(self.path).unlink(missing_ok=True)
-
 
 def _outline(tree, arrays):
     """Give `tree` as plain values for JSON; its arrays go into `arrays` by number."""

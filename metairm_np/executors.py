@@ -29,14 +29,11 @@ class Workers:
     start : callable() -> context manager
         Of a pair: an Executor, and a function that says how many trials may be under way, or raises if the Executor has gone.
         The context is left with an exception to stop what runs, and is entered anew after workers have died.
-    jobs : int
-        How many trials are about to run side by side, as far as is known beforehand.
     died : tuple of exception types
         What a trial raises whose worker died.
     """
 
     start: Callable[[], AbstractContextManager]
-    jobs: int = 1
     died: tuple = (BrokenExecutor,)
 
 
@@ -87,7 +84,7 @@ def given(executor, jobs):
     def start():
         yield executor, lambda: jobs
 
-    return Workers(start, jobs)
+    return Workers(start)
 
 
 def processes(jobs):
@@ -108,7 +105,7 @@ def processes(jobs):
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    return Workers(start, jobs)
+    return Workers(start)
 
 
 def dask(address, jobs):
@@ -150,7 +147,7 @@ def dask(address, jobs):
                 executor.shutdown(wait=False)
                 raise
 
-    return Workers(start, jobs, died=(BrokenExecutor, distributed.scheduler.KilledWorker))
+    return Workers(start, died=(BrokenExecutor, distributed.scheduler.KilledWorker))
 
 
 @contextmanager

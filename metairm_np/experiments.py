@@ -53,7 +53,7 @@ class Experiment:
 
     def data(self, seed, dtype="float64"):
         """Make the environments of the trial whose seed is `seed`."""
-        return GENERATORS[self.generator](seed, dtype=dtype, **self.environment)
+        return make_data(self.config["environment"], seed, dtype)
 
     def hash(self, seed, dtype, engine="fast", **more):
         """Give ten hexadecimal digits that name what decides the results: settings, seed, dtype, engine, version and `more`.
@@ -65,9 +65,19 @@ class Experiment:
             "environment": {"generator": self.generator, **defaults, **self.environment},
             "test": [self.test_p, self.table_p],
             "algorithms": {name: asdict(algorithm.settings) for name, algorithm in self.algorithms.items()},
-            **dict(seed=seed, dtype=dtype, engine=engine, version=__version__, **more),
+            "seed": seed,
+            "dtype": dtype,
+            "engine": engine,
+            "version": __version__,
+            **more,
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def make_data(environment, seed, dtype):
+    """Make the environments that an [environment] table describes."""
+    options = {key: value for key, value in environment.items() if key != "generator"}
+    return GENERATORS[environment["generator"]](seed, dtype=dtype, **options)
 
 
 def available():

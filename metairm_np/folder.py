@@ -73,10 +73,13 @@ class Folder:
         storage.set_aside(self.params_path(name))
         return False
 
+    def names(self):
+        """Give the names of all trials that have a record."""
+        return sorted(path.stem for path in self.trials.glob("*.json") if not path.name.endswith(".failed.json"))
+
     def summaries(self, algorithms):
         """Give the summaries of all finished trials of `algorithms`, in the order of their names."""
-        names = sorted(path.stem for path in self.trials.glob("*.json") if not path.name.endswith(".failed.json"))
-        records = [self.summary(name) for name in names]
+        records = [self.summary(name) for name in self.names()]
         return [r for algorithm in algorithms for r in records if r and r["algorithm"] == algorithm]
 
     def failures(self):

@@ -157,7 +157,7 @@ def execute(args, workers, experiment, tasks, folder, conclude):
         finally:
             console.close()
         if interrupted:
-            n = len(folder.summaries(experiment.algorithms))
+            n = len(folder.names())
             print(f"\ninterrupted: {n} finished trials are in {folder.path}; the same command goes on from there")
         conclude()
     except (trials.WorkersError, ImportError) as error:

@@ -111,12 +111,14 @@ def results(experiment, algorithm, drawn, records):
         `max_risk_spread`; criterion, risk_spread; test_accuracy : of each p_e of the table, in per cent, one number a trial;
         selected : True for the first, if it is usable; oracle : True for the one with the best worst test accuracy.
     """
-    table, rows = experiment.config["search"][algorithm], []
+    table, groups, rows = experiment.config["search"][algorithm], {}, []
+    for record in records:
+        groups.setdefault(record["setting"], []).append(record)
     for number, values in enumerate(drawn):
-        group = [record for record in records if record["setting"] == number]
-        good = report.usable(group)
-        if not group:
+        if number not in groups:
             continue
+        group = groups[number]
+        good = report.usable(group)
         spread = float(np.mean([CRITERIA["risk_spread"](record) for record in good])) if good else math.inf
         rows.append({
             "setting": number, "values": values, "trials": len(group), "usable": len(good) == len(group),

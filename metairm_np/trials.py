@@ -13,7 +13,7 @@ import numpy as np
 
 from metairm_np import blas, fast
 from metairm_np.checkpoint import Checkpoint
-from metairm_np.experiments import GENERATORS, resolve
+from metairm_np.experiments import make_data, resolve
 from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.folder import name_of
 from metairm_np.seeds import child
@@ -79,8 +79,7 @@ def experiment_of(config):
 @lru_cache(maxsize=1)
 def data_of(environment, seed, trial, dtype):
     """Give the data of a trial, which its algorithms and settings share; `environment` is the config's, as JSON."""
-    environment = json.loads(environment)
-    return GENERATORS[environment.pop("generator")](child(seed, trial), dtype=dtype, **environment)
+    return make_data(json.loads(environment), child(seed, trial), dtype)
 
 
 def carry_out(task, on_step=None):

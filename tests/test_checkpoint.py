@@ -87,9 +87,8 @@ def test_any_state_comes_back_as_it_was(tmp_path):
     assert found["a"][0][0].tolist() == [0, 1, 2]
     assert isinstance(found["a"][0], tuple)
     assert (found["a"][0][1], found["a"][1], found["b"], found["c"]) == (1.5, None, state["b"], 0.1)
-    checkpoint.remove()
+    checkpoint.path.unlink()
     assert checkpoint.load() is None
-    checkpoint.remove()
 
 
 def test_every_is_checked(tmp_path):
