@@ -12,30 +12,70 @@ from metairm_np.report import accuracies, by_algorithm
 MARKERS = "osD^vPX*"
 
 
-def accuracy_over_p_e(experiment, records):
-    """Draw test accuracy over the test environment's p_e, a line per algorithm (the paper's Fig. 3).
+def accuracy_over_p_e(study, records):
+    """Draw test accuracy over the test environment's p_e, a panel per case and a line per algorithm (the paper's Fig. 3 and 8).
 
-    Error bars are the population standard deviation over trials. Returns a dict: "png" and "svg" to bytes.
+    Error bars are the population standard deviation over trials.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for index, (name, group) in enumerate(by_algorithm(records).items()):
-        values = [accuracies(group, p_e) for p_e in experiment.test_p]  # one array over trials per p_e
-        if len(values[0]) == 0:
-            continue
-        spread = [np.std(v) for v in values] if len(values[0]) > 1 else None
+    figure, panels = _panels(study, width=7 if len(study.cases) == 1 else 4.5)
+    for axes, (case, experiment) in zip(panels, study.cases.items()):
+        groups = by_algorithm([record for record in records if record["case"] == case])
+        for index, (name, group) in enumerate(groups.items()):
+            values = [accuracies(group, p_e) for p_e in experiment.test_p]  # one array over trials per p_e
+            _line(axes, index, experiment.test_p, values, experiment.algorithms[name].label)
+        for label, value in experiment.bounds.items():
+            if not isinstance(value, list):
+                axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
+                place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+                axes.annotate(label, (1, value), color="0.4", fontsize=8, **place)
+        axes.set(xlabel="$p_e$ of the test environment", ylim=(0, 100), title=experiment.case_title or study.title)
+        axes.legend(fontsize=8)
+    panels[0].set_ylabel("test accuracy (%)")
+    return figure
+
+
+def accuracy_over_cases(study, records):
+    """Draw test accuracy over the cases of a study, a panel per p_e of the table and a line per algorithm (Fig. 4 and 5)."""
+    columns = next(iter(study.cases.values())).table_p
+    figure = Figure(figsize=(4.5 * len(columns), 4.5), layout="constrained")
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    titles = [experiment.case_title for experiment in study.cases.values()]
+    for axes, p_e in zip(panels, columns):
+        for index, name in enumerate(study.algorithms):
+            groups = [[r for r in records if r["case"] == case and r["algorithm"] == name] for case in study.cases]
+            values = [accuracies(group, p_e) for group in groups]
+            label = next(e.algorithms[name].label for e in study.cases.values() if name in e.algorithms)
+            _line(axes, index, titles, values, label)
+        axes.set(title=f"$p_e$ = {p_e:g}")
+        axes.tick_params(axis="x", labelrotation=30)
+        axes.legend(fontsize=8)
+    panels[0].set_ylabel("test accuracy (%)")
+    figure.suptitle(_title(study))
+    return figure
+
+
+def _panels(study, width):
+    figure = Figure(figsize=(width * len(study.cases), 4.5), layout="constrained")
+    if study.quick:
+        figure.suptitle(_title(study))
+    return figure, figure.subplots(1, len(study.cases), sharey=True, squeeze=False)[0]
+
+
+def _title(study):
+    return f"{study.title}{' (smoke run)' if study.quick else ''}"
+
+
+def _line(axes, index, places, values, label):
+    """Draw means and spreads of `values`, one array over trials per place, where there are any."""
+    there = [(place, v) for place, v in zip(places, values) if len(v)]
+    if there:
+        spread = [np.std(v) for _, v in there] if max(len(v) for _, v in there) > 1 else None
+        means = [np.mean(v) for _, v in there]
         marker = MARKERS[index % len(MARKERS)]
-        label = experiment.algorithms[name].label
-        axes.errorbar(
-            experiment.test_p, [np.mean(v) for v in values], spread, marker=marker, markersize=4, capsize=2, label=label
-        )
-    for label, value in experiment.bounds.items():
-        axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
-        axes.annotate(label, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.4", fontsize=8)
-    axes.set(xlabel="$p_e$ of the test environment", ylabel="test accuracy (%)", ylim=(0, 100))
-    axes.set_title(f"{experiment.title}{' (smoke run)' if experiment.quick else ''}")
-    axes.legend(fontsize=8)
-    return render(figure)
+        axes.errorbar([p for p, _ in there], means, spread, marker=marker, markersize=4, capsize=2, label=label)
+
+
+FIGURES = {"accuracy": accuracy_over_p_e, "accuracy_over_cases": accuracy_over_cases}
 
 
 def render(figure):
