@@ -17,7 +17,8 @@ EXPERIMENT = STUDY.cases[""]
 def record(algorithm, trial, accuracy, status="completed"):
     test = {"0.1": accuracy, "0.2": accuracy / 2, "0.9": accuracy / 4}
     return {
-        "name": f"{algorithm}-{trial:03d}", "algorithm": algorithm, "case": "", "setting": None, "trial": trial, "status": status, "message": "completed 3 steps", "step": 3, "seconds": 2.0,
+        "name": f"{algorithm}-{trial:03d}", "algorithm": algorithm, "case": "", "setting": None, "trial": trial,
+        "status": status, "message": "completed 3 steps", "step": 3, "seconds": 2.0,
         "test_accuracy": test, "audit": {"checks": 2, "repeated": 0, "largest": 1e-15 * (1 + trial), "limit": 1e-8},
     }  # fmt: skip
 
