@@ -157,7 +157,7 @@ def load_study(name, overrides=(), quick=False):
         by_artefact = {artefact: config for config in configs.values() for artefact in config.get("artefacts", [])}
         checks.choice("experiment", name, {**by_artefact, **configs})
         config = {**by_artefact, **configs}[name]
-    config = copy.deepcopy(config)
+    config = inherit(copy.deepcopy(config))
     shortcuts, cases, experiments = config.pop("quick", {}), config.pop("cases", {"": {}}), {}
     for case, changes in cases.items():
         variant, changes = copy.deepcopy(config), dict(changes)
@@ -165,6 +165,8 @@ def load_study(name, overrides=(), quick=False):
         merge(variant, changes)
         if quick:
             merge(variant, shortcuts)
+        for algorithm, table in variant["algorithms"].items():
+            variant["algorithms"][algorithm] = like(table, variant["algorithms"])
         for text in overrides:
             override(variant, text)
         experiments[case] = resolve(variant)
@@ -177,6 +179,31 @@ def load_study(name, overrides=(), quick=False):
 def load(name, overrides=(), quick=False):
     """Load the only experiment, or the first case, of a study; the arguments are those of `load_study`."""
     return next(iter(load_study(name, overrides, quick).cases.values()))
+
+
+def inherit(config):
+    """Put a config on top of the shipped one that it `extends`, of whose algorithms it may `keep` some, without their figures."""
+    if "extends" not in config:
+        return config
+    configs, parent = available(), config.pop("extends")
+    checks.choice("experiment in extends", parent, configs)
+    base = copy.deepcopy(configs[parent])
+    base.pop("search", None)
+    wanted = config.pop("keep", list(base["algorithms"]))
+    for name in wanted:
+        checks.choice("algorithm in keep", name, base["algorithms"])
+    base["algorithms"] = {name: {**base["algorithms"][name], "paper": []} for name in wanted}
+    base["quick"]["algorithms"] = {name: base["quick"]["algorithms"][name] for name in wanted}
+    merge(base, config)
+    return base
+
+
+def like(table, algorithms):
+    """Give an algorithm's table on top of that of the algorithm which it is `like`."""
+    if "like" not in table:
+        return table
+    checks.choice("algorithm in like", table["like"], algorithms)
+    return {**algorithms[table["like"]], **{key: value for key, value in table.items() if key != "like"}}
 
 
 def merge(config, changes):

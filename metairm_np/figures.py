@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from metairm_np.report import accuracies, by_algorithm
+from metairm_np.report import accuracies, by_algorithm, usable
 
 MARKERS = "osD^vPX*"
 
@@ -54,6 +54,36 @@ def accuracy_over_cases(study, records):
     return figure
 
 
+def penalty_over_steps(study, records):
+    """Draw the mean IRMv1 penalty of the training environments over steps, a line per case (the paper's Fig. 6)."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for case, experiment in study.cases.items():
+        trials = [r["history"] for r in usable(records) if r["case"] == case and r["algorithm"] == "irmv1"]
+        if trials:
+            rows = [[row for row in history if "penalty" in row] for history in trials]
+            steps = [row["step"] for row in min(rows, key=len)]
+            means = [np.mean([np.mean(history[i]["penalty"]) for history in rows]) for i in range(len(steps))]
+            axes.semilogy(steps, means, label=experiment.case_title)
+    axes.set(xlabel="step", ylabel="IRMv1 penalty", title=_title(study))
+    axes.legend(fontsize=8)
+    return figure
+
+
+def images(study, records):
+    """Draw training images of both labels as the model sees them, colour and patch (the paper's Fig. 7)."""
+    trial = next(iter(study.cases.values())).data(0)
+    figure = Figure(figsize=(8, 2.4 * len(trial.train)), layout="constrained")
+    for axes_row, env in zip(figure.subplots(len(trial.train), 10, squeeze=False), trial.train):
+        rows = np.concatenate([np.flatnonzero(env.y == label)[:5] for label in (0, 1)])
+        for axes, row in zip(axes_row, rows):
+            green, red = env.x[row].reshape(2, 14, 14)
+            axes.imshow(np.stack([red, green, np.zeros_like(red)], axis=-1))
+            axes.set_title(f"y = {env.y[row]}", fontsize=8)
+            axes.axis("off")
+    return figure
+
+
 def _panels(study, width):
     figure = Figure(figsize=(width * len(study.cases), 4.5), layout="constrained")
     if study.quick:
@@ -75,7 +105,12 @@ def _line(axes, index, places, values, label):
         axes.errorbar([p for p, _ in there], means, spread, marker=marker, markersize=4, capsize=2, label=label)
 
 
-FIGURES = {"accuracy": accuracy_over_p_e, "accuracy_over_cases": accuracy_over_cases}
+FIGURES = {
+    "accuracy": accuracy_over_p_e,
+    "accuracy_over_cases": accuracy_over_cases,
+    "penalty": penalty_over_steps,
+    "images": images,
+}
 
 
 def render(figure):
