@@ -25,8 +25,8 @@ GENERATORS = {
     "synthetic_digits": environments.synthetic_digits,
 }
 EXPERIMENT_KEYS = (
-    "name", "title", "reproduces", "artefacts", "minutes", "figures", "environment", "test", "bounds", "algorithms", "search",
-    "case", "case_title",
+    "name", "title", "reproduces", "artefacts", "minutes", "figures", "keep_params", "environment", "test", "bounds",
+    "algorithms", "search", "case", "case_title",
 )  # fmt: skip
 TRAIN = "train"  # in test.table: the column of the training accuracy, mean over the environments
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")
@@ -86,7 +86,8 @@ class Study:
     """What a TOML file says: one experiment, or several cases of one, for some of the paper's tables and figures.
 
     `artefacts` are the names of these, such as "table1", `figures` those of the functions that draw, see
-    `metairm_np.figures.FIGURES`, and `cases` the experiments by the names of the cases.
+    `metairm_np.figures.FIGURES`, `keep_params` says that they need the trials' parameters, and `cases` are the experiments by
+    the names of the cases.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Study:
     reproduces: str
     artefacts: list
     figures: list
+    keep_params: bool
     cases: dict
     quick: bool
 
@@ -170,10 +172,10 @@ def load_study(name, overrides=(), quick=False):
         for text in overrides:
             override(variant, text)
         experiments[case] = resolve(variant)
-    figures = config.get("figures", [])
     return Study(
-        config["name"], config["title"], config["reproduces"], config.get("artefacts", []), figures, experiments, quick
-    )
+        name=config["name"], title=config["title"], reproduces=config["reproduces"], artefacts=config.get("artefacts", []),
+        figures=config.get("figures", []), keep_params=config.get("keep_params", False), cases=experiments, quick=quick,
+    )  # fmt: skip
 
 
 def load(name, overrides=(), quick=False):
@@ -182,7 +184,7 @@ def load(name, overrides=(), quick=False):
 
 
 def inherit(config):
-    """Put a config on top of the shipped one that it `extends`, of whose algorithms it may `keep` some, without their figures."""
+    """Put a config on top of the shipped one that it `extends`, of whose algorithms it may `keep` some."""
     if "extends" not in config:
         return config
     configs, parent = available(), config.pop("extends")

@@ -1,26 +1,49 @@
 """Results to figures, as PNG and SVG bytes."""
 
 import io
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from metairm_np.analysis import representations
+from metairm_np.experiments import Study
+from metairm_np.folder import Folder
 from metairm_np.report import accuracies, by_algorithm, usable
+from metairm_np.seeds import child
 
 MARKERS = "osD^vPX*"
 
 
-def accuracy_over_p_e(study, records):
+class Results(NamedTuple):
+    """What a figure is drawn from: a study, the summaries of its trials, and the folder with their histories and parameters."""
+
+    study: Study
+    records: list
+    folder: Folder | None = None
+
+    def of(self, case, algorithm=None):
+        """Give the usable records of a case, and of an algorithm."""
+        return [r for r in usable(self.records) if r["case"] == case and algorithm in (None, r["algorithm"])]
+
+    @property
+    def title(self):
+        """The study's title."""
+        return f"{self.study.title}{' (smoke run)' if self.study.quick else ''}"
+
+
+def accuracy_over_p_e(results):
     """Draw test accuracy over the test environment's p_e, a panel per case and a line per algorithm (the paper's Fig. 3 and 8).
 
     Error bars are the population standard deviation over trials.
     """
-    figure, panels = _panels(study, width=7 if len(study.cases) == 1 else 4.5)
-    for axes, (case, experiment) in zip(panels, study.cases.items()):
-        groups = by_algorithm([record for record in records if record["case"] == case])
-        for index, (name, group) in enumerate(groups.items()):
+    cases = results.study.cases
+    figure = Figure(figsize=((7 if len(cases) == 1 else 4.5) * len(cases), 4.5), layout="constrained")
+    panels = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    for axes, (case, experiment) in zip(panels, cases.items()):
+        for index, (name, group) in enumerate(by_algorithm(results.of(case)).items()):
             values = [accuracies(group, p_e) for p_e in experiment.test_p]  # one array over trials per p_e
             _line(axes, index, experiment.test_p, values, experiment.algorithms[name].label)
         for label, value in experiment.bounds.items():
@@ -28,52 +51,52 @@ def accuracy_over_p_e(study, records):
                 axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
                 place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
                 axes.annotate(label, (1, value), color="0.4", fontsize=8, **place)
-        axes.set(xlabel="$p_e$ of the test environment", ylim=(0, 100), title=experiment.case_title or study.title)
+        axes.set(xlabel="$p_e$ of the test environment", ylim=(0, 100), title=experiment.case_title)
         axes.legend(fontsize=8)
     panels[0].set_ylabel("test accuracy (%)")
+    figure.suptitle(results.title)
     return figure
 
 
-def accuracy_over_cases(study, records):
+def accuracy_over_cases(results):
     """Draw test accuracy over the cases of a study, a panel per p_e of the table and a line per algorithm (Fig. 4 and 5)."""
-    columns = next(iter(study.cases.values())).table_p
+    cases = results.study.cases
+    columns = next(iter(cases.values())).table_p
     figure = Figure(figsize=(4.5 * len(columns), 4.5), layout="constrained")
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    titles = [experiment.case_title for experiment in study.cases.values()]
+    titles = [experiment.case_title for experiment in cases.values()]
     for axes, p_e in zip(panels, columns):
-        for index, name in enumerate(study.algorithms):
-            groups = [[r for r in records if r["case"] == case and r["algorithm"] == name] for case in study.cases]
-            values = [accuracies(group, p_e) for group in groups]
-            label = next(e.algorithms[name].label for e in study.cases.values() if name in e.algorithms)
+        for index, name in enumerate(results.study.algorithms):
+            values = [accuracies(results.of(case, name), p_e) for case in cases]
+            label = next(e.algorithms[name].label for e in cases.values() if name in e.algorithms)
             _line(axes, index, titles, values, label)
         axes.set(title=f"$p_e$ = {p_e:g}")
         axes.tick_params(axis="x", labelrotation=30)
         axes.legend(fontsize=8)
     panels[0].set_ylabel("test accuracy (%)")
-    figure.suptitle(_title(study))
+    figure.suptitle(results.title)
     return figure
 
 
-def penalty_over_steps(study, records):
-    """Draw the mean IRMv1 penalty of the training environments over steps, a line per case (the paper's Fig. 6)."""
+def penalty_over_steps(results):
+    """Draw the IRMv1 penalty over steps, mean over environments and trials, a line per case (the paper's Fig. 6)."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for case, experiment in study.cases.items():
-        trials = [r["history"] for r in usable(records) if r["case"] == case and r["algorithm"] == "irmv1"]
-        if trials:
-            rows = [[row for row in history if "penalty" in row] for history in trials]
-            steps = [row["step"] for row in min(rows, key=len)]
-            means = [np.mean([np.mean(history[i]["penalty"]) for history in rows]) for i in range(len(steps))]
-            axes.semilogy(steps, means, label=experiment.case_title)
-    axes.set(xlabel="step", ylabel="IRMv1 penalty", title=_title(study))
+    for case, experiment in results.study.cases.items():
+        histories = [results.folder.history(record["name"]) for record in results.of(case, "irmv1")]
+        penalties = [{row["step"]: np.mean(row["penalty"]) for row in history if "penalty" in row} for history in histories]
+        if penalties:
+            steps = sorted(set.intersection(*map(set, penalties)))
+            axes.semilogy(steps, [np.mean([p[step] for p in penalties]) for step in steps], label=experiment.case_title)
+    axes.set(xlabel="step", ylabel="IRMv1 penalty", title=results.title)
     axes.legend(fontsize=8)
     return figure
 
 
-def images(study, records):
+def images(results):
     """Draw training images of both labels as the model sees them, colour and patch (the paper's Fig. 7)."""
-    trial = next(iter(study.cases.values())).data(0)
-    figure = Figure(figsize=(8, 2.4 * len(trial.train)), layout="constrained")
+    trial = next(iter(results.study.cases.values())).data(0)
+    figure = Figure(figsize=(8, 1.2 * len(trial.train)), layout="constrained")
     for axes_row, env in zip(figure.subplots(len(trial.train), 10, squeeze=False), trial.train):
         rows = np.concatenate([np.flatnonzero(env.y == label)[:5] for label in (0, 1)])
         for axes, row in zip(axes_row, rows):
@@ -84,15 +107,48 @@ def images(study, records):
     return figure
 
 
-def _panels(study, width):
-    figure = Figure(figsize=(width * len(study.cases), 4.5), layout="constrained")
-    if study.quick:
-        figure.suptitle(_title(study))
-    return figure, figure.subplots(1, len(study.cases), sharey=True, squeeze=False)[0]
+def similarity_after_adaptation(results):
+    """Draw the PWCCA similarity of each layer before and after the inner step, a line per environment (the paper's Fig. 9)."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    (experiment,) = results.study.cases.values()
+    (name,) = experiment.algorithms
+    hyper = experiment.algorithms[name].settings.hyper
+    found = []  # (trials, environments, layers)
+    for record in results.of("", name):
+        trial = experiment.data(child(record["seed"], record["trial"]), record["dtype"])
+        params = results.folder.params(record["name"])
+        inner = (hyper["inner_lr"], hyper.get("inner_steps", 1))
+        found.append([representations.similarity_after_adaptation(params, env, *inner) for env in trial.train])
+    values = np.array(found)
+    for e, p_e in enumerate(experiment.environment["train_p"] if len(values) else []):
+        layers = [f"hidden {layer + 1}" for layer in range(values.shape[2] - 1)] + ["classifier"]
+        _line(axes, e, layers, list(values[:, e].T), f"environment $p_e$ = {p_e:g}")
+    axes.set(ylabel="PWCCA similarity, before and after the inner step", ylim=(0, 1.05), title=results.title)
+    axes.legend(fontsize=8)
+    return figure
 
 
-def _title(study):
-    return f"{study.title}{' (smoke run)' if study.quick else ''}"
+def similarity_across(results):
+    """Draw the PWCCA similarity of representations at p_e = 0.1 and at each other p_e, a line per algorithm (Fig. 10).
+
+    Of meta-IRM the input of the classifier is compared, as it adapts the classifier; of other algorithms the logits.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    (experiment,) = results.study.cases.values()
+    for index, (name, algorithm) in enumerate(experiment.algorithms.items()):
+        layer, what = (-2, "input of the classifier") if algorithm.settings.objective == "meta_irm" else (-1, "logits")
+        found = []  # (trials, p_e)
+        for record in results.of("", name):
+            trial = experiment.data(child(record["seed"], record["trial"]), record["dtype"])
+            envs = [trial.test(p_e) for p_e in experiment.test_p]
+            found.append(representations.similarity_across(results.folder.params(record["name"]), envs, layer))
+        _line(axes, index, experiment.test_p, list(np.array(found).T), f"{algorithm.label}, {what}")
+    first = f"{experiment.test_p[0]:g}"
+    axes.set(xlabel="$p_e$", ylabel=f"PWCCA similarity with $p_e$ = {first}", ylim=(0, 1.05), title=results.title)
+    axes.legend(fontsize=8)
+    return figure
 
 
 def _line(axes, index, places, values, label):
@@ -110,6 +166,8 @@ FIGURES = {
     "accuracy_over_cases": accuracy_over_cases,
     "penalty": penalty_over_steps,
     "images": images,
+    "similarity_after_adaptation": similarity_after_adaptation,
+    "similarity_across": similarity_across,
 }
 
 

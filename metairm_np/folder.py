@@ -78,6 +78,15 @@ class Folder:
         storage.set_aside(self.params_path(name))
         return False
 
+    def history(self, name):
+        """Give the history of a finished trial."""
+        return storage.read_record(self.record_path(name))["history"]
+
+    def params(self, name):
+        """Give the parameters that a trial has ended with, a list of (W, b)."""
+        with np.load(self.params_path(name)) as file:
+            return [(file[f"W{layer}"], file[f"b{layer}"]) for layer in range(len(file.files) // 2)]
+
     def summaries(self, rows):
         """Give the summaries of all finished trials of `rows`, in the order of their names."""
         names = sorted(path.stem for path in self.trials.glob("*.json") if not path.name.endswith(".failed.json"))

@@ -104,11 +104,12 @@ def open_folder(args, kind, study, more, rows, first, settings=None):
     return folder
 
 
-def tasks_of(args, experiment, algorithms, folder, first=0, setting=None):
+def tasks_of(args, experiment, algorithms, folder, first=0, setting=None, keep_params=False):
     """Give the trials that are asked for."""
+    keep_params = keep_params or args.save_params
     return sweep.tasks_of(
         experiment, algorithms, range(first, first + args.trials), args.seed, args.dtype, folder, engine=args.engine,
-        audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, keep_params=args.save_params, setting=setting,
+        audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, keep_params=keep_params, setting=setting,
     )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def prepare_table(args, command):
         rows += [row_of(name, case) for name in wanted[case]]
     folder, tasks = open_folder(args, "", study, {}, rows, 0), []
     for case, experiment in study.cases.items():
-        tasks += tasks_of(args, experiment, wanted[case], folder)
+        tasks += tasks_of(args, experiment, wanted[case], folder, keep_params=study.keep_params)
     return tasks, folder, lambda: conclude_table(args, study, folder, command)
 
 
@@ -192,7 +193,7 @@ def conclude_table(args, study, folder, command):
     storage.write(folder.path / "results.csv", report.results_csv(records))
     storage.write(folder.path / "report.md", report.report(study, records, args.dtype, machine, command, study.figures))
     for name in study.figures:
-        for kind, image in figures.render(figures.FIGURES[name](study, records)).items():
+        for kind, image in figures.render(figures.FIGURES[name](figures.Results(study, records, folder))).items():
             storage.write(folder.path / f"{name}.{kind}", image)
 
 

@@ -134,6 +134,7 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
         "algorithm": algorithm,
         "trial": trial,
         "seed": seed,
+        "dtype": data.train[0].dtype.name,
         "status": result.status,
         "message": result.message,
         "step": result.step,
