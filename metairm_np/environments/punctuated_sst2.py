@@ -78,12 +78,14 @@ def punctuated_sst2(
 
 
 class Bags(NamedTuple):
-    """Sentences without their final punctuation, as bags of words.
+    """Sentences without their final punctuation, as bags of words, and as they were.
 
     sums : (n, d) array
         The sum of the vectors of each sentence's words, as far as they have one.
     counts : (n,) array of int
         The number of those words, 1 or more.
+    whole : (n, d) array
+        The mean of the vectors of each whole sentence's words, its own final punctuation among them.
     y : (n,) array of int
         The labels.
     dropped : int
@@ -92,6 +94,7 @@ class Bags(NamedTuple):
 
     sums: np.ndarray
     counts: np.ndarray
+    whole: np.ndarray
     y: np.ndarray
     dropped: int
 
@@ -187,10 +190,7 @@ class PunctuatedSentences:
         return self._environment(bags, slice(None), draws, f"test p_e={p_e:g}", p_e, label_noise)
 
     def greyscale(self):
-        """Give the same trial without marks: same sentences, labels and split.
-
-        The final punctuation is gone here, too, so that the mark is the only difference; Choe et al. keep it there.
-        """
+        """Give the same trial with the sentences left alone, no mark appended and their own punctuation kept."""
         twin = object.__new__(PunctuatedSentences)
         kept = {key: value for key, value in vars(self).items() if key not in ("train", "validation")}
         vars(twin).update(kept, mark=False)
@@ -210,10 +210,8 @@ class PunctuatedSentences:
     def _environment(self, bags, rows, draws, name, p_e, label_noise):
         y = bags.y[rows] ^ (draws[0] < label_noise)
         z = y ^ (draws[1] < p_e)
-        sums, counts = bags.sums[rows], bags.counts[rows]
-        if self.mark:
-            sums, counts = sums + self._sentences.marks[z], counts + 1
-        x = (sums / counts[:, None]).astype(self.dtype)  # (n, d)
+        marked = (bags.sums[rows] + self._sentences.marks[z]) / (bags.counts[rows] + 1)[:, None]  # (n, d)
+        x = (marked if self.mark else bags.whole[rows]).astype(self.dtype)
         return Environment(x, y, name=name, p_e=p_e, label_noise=label_noise)
 
 
@@ -228,13 +226,15 @@ def embedded(files, dimension):
 def embed(sentences, labels, vectors):
     """Give the Bags of sentences (lists of words) and their labels."""
     numbers, matrix = {word: number for number, word in enumerate(vectors)}, np.stack(list(vectors.values()))
+    known = [[numbers[word] for word in sentence if word in numbers] for sentence in sentences]
     bags = [[numbers[word] for word in bare(sentence) if word in numbers] for sentence in sentences]
     counts = np.array([len(bag) for bag in bags])
     kept = counts > 0
     if not kept.any():
         raise ValueError("none of the sentences has a word that has a vector; take the vectors from the whole file")
     sums = np.stack([matrix[bag].sum(axis=0) for bag in bags if bag])  # (n, d)
-    return Bags(sums, counts[kept], labels[kept], int((~kept).sum()))
+    whole = np.stack([matrix[every].mean(axis=0) for every, bag in zip(known, bags) if bag])
+    return Bags(sums, counts[kept], whole, labels[kept], int((~kept).sum()))
 
 
 def bare(words):
