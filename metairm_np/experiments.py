@@ -178,6 +178,12 @@ def load_study(name, overrides=(), quick=False):
     )  # fmt: skip
 
 
+def study_of(config):
+    """Give the study of which a run folder's config.json is."""
+    about = {field.name: config[field.name] for field in fields(Study) if field.name != "cases"}
+    return Study(**about, cases={case: resolve(one) for case, one in config["cases"].items()})
+
+
 def load(name, overrides=(), quick=False):
     """Load the only experiment, or the first case, of a study; the arguments are those of `load_study`."""
     return next(iter(load_study(name, overrides, quick).cases.values()))

@@ -46,7 +46,12 @@ def mean_and_spread(values):
 
 
 def table(experiment, records):
-    """Give the experiment's table as Markdown: accuracies in per cent, ours and the paper's."""
+    """Give the experiment's table as Markdown."""
+    return markdown(*table_rows(experiment, records))
+
+
+def table_rows(experiment, records):
+    """Give the head and the rows of the experiment's table: accuracies in per cent, ours and the paper's."""
     head = ["algorithm", "trials"]
     for column in experiment.columns:
         head += [column if column == TRAIN else f"p_e = {column:g}", "paper"]
@@ -60,7 +65,7 @@ def table(experiment, records):
     for label, value in experiment.bounds.items():
         values = value if isinstance(value, list) else [value] * len(experiment.columns)
         rows.append([label, "", *(cell for v in values for cell in ("", f"{v:.1f}"))])
-    return markdown(head, rows)
+    return head, rows
 
 
 def _published(paper, place):

@@ -3,14 +3,16 @@
 import shlex
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from metairm_np import blas, checks, executors, fast, figures, options, report, search, storage, sweep, trials
 from metairm_np.console import Console
 from metairm_np.experiments import available, load_study, resolve
 from metairm_np.folder import Folder, row_of
+from metairm_np.page import page
 from metairm_np.seeds import seed_sequence
-from metairm_np.status import status
+from metairm_np.status import run_folders, status
 from metairm_np.training import ENGINES
 
 BEST = 10  # settings of a search that are printed; all are in its files
@@ -27,6 +29,9 @@ def main(arguments=None):
             return 0
         if args.command == "status":
             print(status(args.folder))
+            return 0
+        if args.command == "report":
+            print(write_page(args.folder, args.to))
             return 0
         prepare_command = prepare_search if args.command == "search" else prepare_table
         workers = workers_for(args)
@@ -46,6 +51,13 @@ def listing():
         minutes = config.get("minutes", 0)
         rows.append([name, config["reproduces"], config["title"], f"about {minutes:g} min" if minutes else "unknown"])
     return report.markdown(["experiment", "reproduces", "what", "one trial, two cores"], rows)
+
+
+def write_page(folder, to):
+    """Write the page of the run folders in `folder`, searches left out, and say where it is."""
+    paths = [path for path in run_folders(folder) if not path.name.startswith("search-")]
+    storage.write(to, page(paths))
+    return f"{to}: {len(paths)} run folders"
 
 
 def engine_line(engine):
@@ -93,7 +105,8 @@ def open_folder(args, kind, study, more, rows, first, settings=None):
     """Make the run folder, with the config, the machine and the plan in it."""
     name = f"{study.name}-quick" if args.quick else study.name
     folder = Folder(Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}")
-    config = {"title": study.title, "seed": args.seed, "dtype": args.dtype, "engine": args.engine, "quick": args.quick}
+    config = {field.name: getattr(study, field.name) for field in fields(study)}
+    config.update(seed=args.seed, dtype=args.dtype, engine=args.engine)
     config["cases"] = {case: experiment.config for case, experiment in study.cases.items()}
     try:
         storage.write_json(folder.path / "config.json", config, indent=1)

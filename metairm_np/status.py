@@ -25,11 +25,16 @@ def status(path):
     FileNotFoundError
         If there is no run folder.
     """
+    return "\n\n".join(map(_status, run_folders(path)))
+
+
+def run_folders(path):
+    """Give the run folder `path`, or those in it, or raise FileNotFoundError."""
     path = Path(path)
     folders = [path] if (path / "plan.json").is_file() else sorted(p.parent for p in path.glob("*/plan.json"))
     if not folders:
         raise FileNotFoundError(f"{path} is no run folder and holds none; give one, such as runs/cmnist-0123456789, or runs")
-    return "\n\n".join(map(_status, folders))
+    return folders
 
 
 def _status(path):
