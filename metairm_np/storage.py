@@ -35,7 +35,7 @@ def read_json(path):
 def write_record(path, record):
     """Write a dict as JSON whose last key is the CRC-32 of the text before it, so that `read_record` notices any damage."""
     body = json.dumps(_finite(record), allow_nan=False)[:-1].encode()
-    write(path, body + _seal(body))
+    write(path, body + seal(body))
 
 
 def read_record(path, until=None):
@@ -47,15 +47,16 @@ def read_record(path, until=None):
         content = Path(path).read_bytes()
     except FileNotFoundError:
         return None
-    end = len(content) - len(_seal(b""))
-    if end < 0 or content[end:] != _seal(memoryview(content)[:end]):  # a view, as copies take longer than the checksum
+    end = len(content) - len(seal(b""))
+    if end < 0 or content[end:] != seal(memoryview(content)[:end]):  # a view, as copies take longer than the checksum
         set_aside(path)
         return None
     cut = content.find(f', "{until}": '.encode()) if until else -1
     return json.loads(content[: cut if cut >= 0 else end] + b"}")
 
 
-def _seal(body):
+def seal(body):
+    """Give the end of a record whose text before it is `body`."""
     return f', "crc32": "{zlib.crc32(body):08x}"}}\n'.encode()
 
 

@@ -35,3 +35,15 @@ def test_all_backends_computed_the_same_gradient():
         # in float32 V-REx multiplies a rounded difference of two risks by 10,000
         limit = 1e-9 if result["case"]["dtype"] == "float64" else 1e-2
         assert max(result["difference"].values()) < limit, result["case"]
+
+
+def test_documented_sweeps_are_the_measured_ones():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+        import sweep
+
+    published = (ROOT / "benchmarks" / "sweep.md").read_text()
+    assert sweep.tables(json.loads((ROOT / "benchmarks" / "sweep.json").read_text())) == published
+    document = (ROOT / "docs" / "scale.md").read_text()
+    for part in published.strip().split("\n\n")[1:]:
+        assert part in document
