@@ -35,10 +35,10 @@ STOPPING_KEYS = tuple(field.name for field in fields(StoppingRule))
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A row of a table: its label, the published (mean, spread) per column of the table, and how it is trained."""
+    """A row of a table: its label, the published (mean, spread) by column, such as "0.1" or "train", and how it is trained."""
 
     label: str
-    paper: list
+    paper: dict
     settings: Settings
 
 
@@ -167,7 +167,7 @@ def load_study(name, overrides=(), quick=False):
         merge(variant, changes)
         if quick:
             merge(variant, shortcuts)
-        for algorithm, table in variant["algorithms"].items():
+        for algorithm, table in variant.get("algorithms", {}).items():
             variant["algorithms"][algorithm] = like(table, variant["algorithms"])
         for text in overrides:
             override(variant, text)
@@ -200,7 +200,7 @@ def inherit(config):
     wanted = config.pop("keep", list(base["algorithms"]))
     for name in wanted:
         checks.choice("algorithm in keep", name, base["algorithms"])
-    base["algorithms"] = {name: {**base["algorithms"][name], "paper": []} for name in wanted}
+    base["algorithms"] = {name: {**base["algorithms"][name], "paper": {}} for name in wanted}
     base["quick"]["algorithms"] = {name: base["quick"]["algorithms"][name] for name in wanted}
     merge(base, config)
     return base
@@ -321,4 +321,4 @@ def _algorithm(name, table):
             if key not in settings["early_stopping"]:
                 raise ValueError(f"early_stopping has no {key}; give one")
         settings["early_stopping"] = StoppingRule(**settings["early_stopping"])
-    return Algorithm(table.get("label", name), table.get("paper", []), Settings(hyper=hyper, **settings))
+    return Algorithm(table.get("label", name), table.get("paper", {}), Settings(hyper=hyper, **settings))

@@ -59,17 +59,14 @@ def table_rows(experiment, records):
     for name, group in by_algorithm(records).items():
         algorithm = experiment.algorithms[name]
         row = [algorithm.label, str(len(usable(group)))]
-        for place, column in enumerate(experiment.columns):
-            row += [mean_and_spread(accuracies(group, column)), _published(algorithm.paper, place)]
+        for column in experiment.columns:
+            paper = algorithm.paper.get(column if column == TRAIN else f"{column:g}")
+            row += [mean_and_spread(accuracies(group, column)), "{:.1f} ± {:.1f}".format(*paper) if paper else ""]
         rows.append(row)
     for label, value in experiment.bounds.items():
         values = value if isinstance(value, list) else [value] * len(experiment.columns)
         rows.append([label, "", *(cell for v in values for cell in ("", f"{v:.1f}"))])
     return head, rows
-
-
-def _published(paper, place):
-    return "{:.1f} ± {:.1f}".format(*paper[place]) if place < len(paper) and paper[place] else ""
 
 
 def markdown(head, rows):
