@@ -279,8 +279,13 @@ def process_rows(results):
     """Give what was measured of a worker's memory and of the process that runs a sweep."""
     train, validation, test = (case_of(facts) for facts in results["trials"]["meta_irm"]["shapes"])
     data = train.envs * (data_bytes(train) + data_bytes(validation)) + 9 * data_bytes(test)
-    worker, client = results["trial_memory"], results["client"]
+    worker, client, trial = results["trial_memory"], results["client"], results["trials"]["meta_irm"]
+    (seconds, alone), (busy, rate) = trial["runs"][0], np.mean(results["side_by_side"], axis=0)
+    model = sum(trial_seconds(results, trial, trial["steps"])) * results["gemm"] / rate
     return [
+        [f"worker: {trial['steps']} steps of meta_irm alone, at G = {alone / 1e9:.0f}", f"{seconds:.1f} s"],
+        [f"worker: with one on each of {len(results['side_by_side'])} cores, at G = {rate / 1e9:.0f}", f"{busy:.1f} s"],
+        ["... in the model, at that G", f"{model:.1f} s"],
         ["worker: memory with all imported and the images loaded", f"{worker['start']:.0f} MiB"],
         ["worker: peak in a trial of meta_irm", f"{worker['peak']:.0f} MiB"],
         ["... in the model: that start, data, gradient", f"{worker['start'] + (data + gradient_bytes(train)) / 2**20:.0f} MiB"],

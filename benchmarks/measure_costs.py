@@ -25,7 +25,7 @@ from backends import HYPER, problem
 from compare_frameworks import memory
 from cost_model import PIXELS, Case, case_of, columns_of, fit, tables
 
-from metairm_np import fast, init_mlp, storage, sweep, trials
+from metairm_np import blas, fast, init_mlp, storage, sweep, trials
 from metairm_np.audit import Audit
 from metairm_np.environments import colored_mnist
 from metairm_np.environments.mnist import load_mnist14
@@ -181,22 +181,27 @@ def print_memory(what):
     print(json.dumps({**facts, "peak": memory("VmHWM")}))
 
 
-def answer(*arguments):
-    """Give what a fresh process of this script prints."""
+def answers(n, *arguments):
+    """Give what n processes of this script print, that run side by side."""
     command = [sys.executable, __file__, *arguments]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(n)]
+    return [json.loads(worker.communicate()[0]) for worker in workers]
 
 
 def main():
     """Run the command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--memory", help=argparse.SUPPRESS)
+    p.add_argument("--trial", help=argparse.SUPPRESS)
     p.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each gradient is measured (default: 5)")
     p.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="where cost_model.json goes (default: here)")
     p.add_argument("--table", action="store_true", help="only fit and print again what cost_model.json holds")
     args = p.parse_args()
     if args.memory:
         print_memory(args.memory)
+        return
+    if args.trial:
+        print(json.dumps(measure_trial(Meter(), args.trial)[0]["runs"][0]))
         return
     if args.table:
         results = json.loads((args.out / "cost_model.json").read_text())
@@ -206,8 +211,9 @@ def main():
         for algorithm in load("cmnist").algorithms:
             results["trials"][algorithm], record = measure_trial(meter, algorithm)
         results.update(gemm=float(np.median(meter.rates)), client=measure_client(record))
-        results["memory"] = [answer("--memory", json.dumps(asdict(grid()[i]))) for i in IN_MEMORY]
-        results["trial_memory"] = answer("--memory", "trial")
+        results["memory"] = [answers(1, "--memory", json.dumps(asdict(grid()[i])))[0] for i in IN_MEMORY]
+        results["trial_memory"] = answers(1, "--memory", "trial")[0]
+        results["side_by_side"] = answers(blas.cores(), "--trial", "meta_irm")
     results["fit"] = fit(results)
     storage.write_json(args.out / "cost_model.json", results, indent=1)
     print("\n\n".join(tables(results).values()))

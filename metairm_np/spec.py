@@ -11,10 +11,10 @@ import inspect
 import autograd
 import autograd.numpy as np
 from autograd.extend import defvjp, primitive
-from autograd.scipy.special import logsumexp
 
 from metairm_np import checks
 from metairm_np.mlp import logits, squared_norm, zip_map
+from metairm_np.special import logsumexp
 
 # ---- the risk ----------------------------------------------------------------------------------------------------------
 
@@ -26,7 +26,7 @@ def risk_of(f, y):
         sign = np.asarray(2 * y - 1, dtype=f.dtype)  # -1 or +1
         return np.sum(np.logaddexp(0.0, -sign * f[:, 0])) / len(y)  # log(1 + e^-z), curvature 1/4 at 0
     one_hot = np.eye(f.shape[1], dtype=f.dtype)[y]  # (n, out)
-    return np.sum(logsumexp(f, axis=1) - np.sum(one_hot * f, axis=1)) / len(y)
+    return np.sum(logsumexp(f) - np.sum(one_hot * f, axis=1)) / len(y)
 
 
 def risk(params, env):

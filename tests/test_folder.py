@@ -152,21 +152,22 @@ def test_another_commands_finished_trial_is_taken_over(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on the size of files on this system")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_full_disk_is_one_sentence_and_loses_nothing(jobs, tmp_path):
-    size = max(len(json.dumps(record)) for record in run(tmp_path / "size", trials=1).values())
-    assert command(tmp_path, "--trials", "2").returncode == 0
+    more = ["--set", "steps=400"]  # so that a record is much longer than the config
+    size = min(len(json.dumps(record)) for record in run(tmp_path / "size", trials=1, changes=["steps=400"]).values())
+    assert command(tmp_path, *more, "--trials", "2").returncode == 0
     (folder,) = (tmp_path / "runs").iterdir()
     before = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
-    process = command(tmp_path, "--trials", "4", "--jobs", jobs, limit=size // 2)
+    process = command(tmp_path, *more, "--trials", "4", "--jobs", jobs, limit=size // 2)
     assert process.returncode == 2
     assert process.stderr.startswith("error: cannot use runs/cmnist-")
     assert "File too large" in process.stderr
     assert process.stderr.endswith("; mend that, and the same command goes on from there\n")
     assert process.stderr.count("\n") == 1
     assert {path.name: path.read_bytes() for path in (folder / "trials").iterdir()} == before  # and no half files
-    process = command(tmp_path, "--trials", "4", "--jobs", jobs)
+    process = command(tmp_path, *more, "--trials", "4", "--jobs", jobs)
     assert process.returncode == 0, process.stderr
     assert "reused: 4 finished trials" in process.stdout
-    assert records(folder) == run(tmp_path / "whole", trials=4)
+    assert records(folder) == run(tmp_path / "whole", trials=4, changes=["steps=400"])
 
 
 def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path):

@@ -1,10 +1,12 @@
 """A sweep whose processes are killed again and again ends with exactly the table of one that is left alone."""
 
 import random
+import shutil
 import subprocess
 import sys
 import time
 
+import pytest
 from sweeps import OPTIONS, records
 
 TRIALS, KILLS = 60, 50
@@ -27,11 +29,12 @@ def start(tmp_path):
     return subprocess.Popen(COMMAND + options, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="finds the worker processes with ps, which is not there")
 def test_fifty_kills_at_random_moments_change_nothing(tmp_path):
     rng, kills = random.Random(0), {"parent": 0, "worker": 0}
     process, n = start(tmp_path), 0
     while process.poll() is None:
-        if stored(tmp_path) == n or sum(kills.values()) == KILLS:  # a trial between two kills, so that it ends some day
+        if stored(tmp_path) == n or sum(kills.values()) >= KILLS:  # a trial between two kills, so that it ends some day
             time.sleep(0.01)
             continue
         n = stored(tmp_path)
@@ -42,11 +45,12 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path):
             process = start(tmp_path)
             kills["parent"] += 1
         elif found := workers(process.pid):
-            subprocess.run(["kill", "-9", str(rng.choice(found))], check=False)
-            kills["worker"] += 1
+            some = rng.sample(found, rng.randint(1, len(found)))  # one, or all at once
+            subprocess.run(["kill", "-9", *map(str, some)], check=False)
+            kills["worker"] += len(some)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert sum(kills.values()) == KILLS, kills
+    assert sum(kills.values()) >= KILLS, kills
     assert min(kills.values()) >= 10
     whole = subprocess.run([*COMMAND, "--out", "whole"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     (folder,), (alone,) = (list((tmp_path / name).iterdir()) for name in ("runs", "whole"))
