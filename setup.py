@@ -31,7 +31,7 @@ setup(
     extras_require=EXTRAS,
     packages=[
         "metairm_np", "metairm_np.conformance", "metairm_np.conformance.mistakes", "metairm_np.environments", "metairm_np.fast",
-        "metairm_np.bundled.data", "metairm_np.bundled.experiments",
+        "metairm_np.analysis", "metairm_np.bundled.data", "metairm_np.bundled.experiments",
     ],
     package_dir={"metairm_np.bundled.data": "data", "metairm_np.bundled.experiments": "experiments"},
     package_data={

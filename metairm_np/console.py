@@ -6,18 +6,19 @@ from collections import Counter
 from tqdm import tqdm
 
 from metairm_np import report, trials
+from metairm_np.folder import row_of
 from metairm_np.sweep import Listener
 
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} trials done{postfix} [{elapsed}]"
 
 
 class Estimate:
-    """How long trials take, by algorithm, learnt from those that are finished.
+    """How long trials take, by row of the tables, learnt from those that are finished.
 
     Parameters
     ----------
     left : dict
-        Of each algorithm, the number of trials that are not finished.
+        Of each row, the number of trials that are not finished.
     """
 
     def __init__(self, left):
@@ -25,16 +26,17 @@ class Estimate:
 
     def take(self, record):
         """Take in a record, of this sweep or an earlier one."""
-        self.left[record["algorithm"]] -= 1
-        self.seconds[record["algorithm"]] += record["seconds"]
-        self.finished[record["algorithm"]] += 1
+        row = row_of(record["algorithm"], record["case"])
+        self.left[row] -= 1
+        self.seconds[row] += record["seconds"]
+        self.finished[row] += 1
 
-    def drop(self, algorithm):
-        """Take in that a trial has failed."""
-        self.left[algorithm] -= 1
+    def drop(self, row):
+        """Take in that a trial of a row has failed."""
+        self.left[row] -= 1
 
     def remaining(self, jobs):
-        """Give the seconds that `jobs` workers will need, or None; an algorithm that is new takes as long as the others do."""
+        """Give the seconds that `jobs` workers will need, or None; a row that is new takes as long as the others do."""
         if not self.finished:
             return None
         overall = self.seconds.total() / self.finished.total()
@@ -50,15 +52,13 @@ class Console(Listener):
     tasks : list of Task
     jobs : int
         How many trials run side by side.
-    experiment : Experiment
-        With the labels and the p_e of the lines.
     folder : path
         Where the trials are, for what is said about failures.
     """
 
-    def __init__(self, tasks, jobs, experiment, folder):
-        self.jobs, self.experiment, self.folder = jobs, experiment, folder
-        self.estimate = Estimate(Counter(task.algorithm for task in tasks))
+    def __init__(self, tasks, jobs, folder):
+        self.jobs, self.folder = jobs, folder
+        self.estimate = Estimate(Counter(task.row for task in tasks))
         self.n_reused, self.running, self.waits = 0, 0, False
         self.bad = {"failed": [], "diverged": [], "failed audit": []}
         self.bar = tqdm(total=len(tasks), bar_format=BAR, dynamic_ncols=True, disable=None)
@@ -113,14 +113,14 @@ class Console(Listener):
         self.estimate.take(record)
         self.note(record)
         test = record["test_accuracy"]
-        found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in self.experiment.table_p)
+        found = ", ".join(f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in record["watched_p_e"])
         self.say(f"{report.trial_line(record)}; test accuracy {found}")
         self.show(advance=1)
 
     def failed(self, record):  # noqa: D102
         self.steps.close()
         self.running -= 1
-        self.estimate.drop(record["algorithm"])
+        self.estimate.drop(row_of(record["algorithm"], record["case"]))
         self.note(record)
         self.say(f"failed: {record['name']}: {record['message']}", sys.stderr)
         self.show()
@@ -138,7 +138,7 @@ class Console(Listener):
     def on_trial(self, task):
         """Open the bar of a trial, and give what shows its steps."""
         settings = trials.experiment_of(task.config).algorithms[task.algorithm].settings
-        return self.steps.start(report.trial_name(task.algorithm, task.trial, task.setting), settings.steps)
+        return self.steps.start(report.trial_name(task.row, task.trial, task.setting), settings.steps)
 
     def close(self):
         """Take the bars away."""

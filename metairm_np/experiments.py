@@ -19,36 +19,47 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-GENERATORS = {"colored_mnist": environments.colored_mnist, "synthetic_digits": environments.synthetic_digits}
-EXPERIMENT_KEYS = ("name", "title", "reproduces", "minutes", "environment", "test", "bounds", "algorithms", "search", "quick")
+GENERATORS = {
+    "colored_mnist": environments.colored_mnist,
+    "punctuated_sst2": environments.punctuated_sst2,
+    "synthetic_digits": environments.synthetic_digits,
+}
+EXPERIMENT_KEYS = (
+    "name", "title", "reproduces", "artefacts", "minutes", "figures", "keep_params", "environment", "test", "bounds",
+    "algorithms", "search", "case", "case_title",
+)  # fmt: skip
+TRAIN = "train"  # in test.table: the column of the training accuracy, mean over the environments
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")
 STOPPING_KEYS = tuple(field.name for field in fields(StoppingRule))
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A row of a table: its label, the published (mean, spread) per column of the table, and how it is trained."""
+    """A row of a table: its label, the published (mean, spread) by column, such as "0.1" or "train", and how it is trained."""
 
     label: str
-    paper: list
+    paper: dict
     settings: Settings
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment whose every value has been checked; `config` is the dict it was made from."""
+    """An experiment whose every value has been checked; `config` is the dict it was made from.
+
+    `case` is its name, and `case_title` its heading, among the cases of its study, both "" if there is only one.
+    """
 
     name: str
     title: str
-    reproduces: str
-    minutes: float
+    case: str
+    case_title: str
     generator: str
     environment: dict
     test_p: list
     table_p: list
+    columns: list
     bounds: dict
     algorithms: dict
-    quick: bool
     config: dict
 
     def data(self, seed, dtype="float64"):
@@ -74,6 +85,35 @@ class Experiment:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 
 
+@dataclass(frozen=True)
+class Study:
+    """What a TOML file says: one experiment, or several cases of one, for some of the paper's tables and figures.
+
+    `artefacts` are the names of these, such as "table1", `figures` those of the functions that draw, see
+    `metairm_np.figures.FIGURES`, `keep_params` says that they need the trials' parameters, and `cases` are the experiments by
+    the names of the cases.
+    """
+
+    name: str
+    title: str
+    reproduces: str
+    artefacts: list
+    figures: list
+    keep_params: bool
+    cases: dict
+    quick: bool
+
+    @property
+    def algorithms(self):
+        """The names of the algorithms of any case, in order."""
+        return list(dict.fromkeys(name for case in self.cases.values() for name in case.algorithms))
+
+    def hash(self, *arguments, **more):
+        """Give ten hexadecimal digits that name what decides the results, as `Experiment.hash`."""
+        hashes = [case.hash(*arguments, **more) for case in self.cases.values()]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()[:10]
+
+
 def make_data(environment, seed, dtype):
     """Make the environments that an [environment] table describes."""
     options = {key: value for key, value in environment.items() if key != "generator"}
@@ -97,21 +137,21 @@ def read(path):
         raise ValueError(f"{path} is not valid TOML: {error}; mend that place") from None
 
 
-def load(name, overrides=(), quick=False):
-    """Load an experiment.
+def load_study(name, overrides=(), quick=False):
+    """Load what a TOML file says.
 
     Parameters
     ----------
     name : str
-        An experiment's name, or the path of a TOML file.
+        A study's name, that of a table or figure such as "table1", or the path of a TOML file.
     overrides : sequence of str
-        "key=value" as for `--set`, see `override`; applied last.
+        "key=value" as for `--set`, see `override`; applied last, to every case.
     quick : bool, default False
-        Merge the experiment's [quick] table: a smoke run on less data and fewer steps.
+        Merge the [quick] table: a smoke run on less data and fewer steps.
 
     Returns
     -------
-    Experiment
+    Study
 
     Raises
     ------
@@ -126,15 +166,62 @@ def load(name, overrides=(), quick=False):
         config = read(name)
     else:
         configs = available()
-        checks.choice("experiment", name, configs)
-        config = configs[name]
-    config = copy.deepcopy(config)
-    shortcuts = config.pop("quick", {})
-    if quick:
-        merge(config, shortcuts)
-    for text in overrides:
-        override(config, text)
-    return resolve(config, quick)
+        by_artefact = {artefact: config for config in configs.values() for artefact in config.get("artefacts", [])}
+        checks.choice("experiment", name, {**by_artefact, **configs})
+        config = {**by_artefact, **configs}[name]
+    config = inherit(copy.deepcopy(config))
+    shortcuts, cases, experiments = config.pop("quick", {}), config.pop("cases", {"": {}}), {}
+    for case, changes in cases.items():
+        variant, changes = copy.deepcopy(config), dict(changes)
+        variant.update(case=case, case_title=changes.pop("title", case))
+        merge(variant, changes)
+        if quick:
+            merge(variant, shortcuts)
+        for algorithm, table in variant.get("algorithms", {}).items():
+            variant["algorithms"][algorithm] = like(table, variant["algorithms"])
+        for text in overrides:
+            override(variant, text)
+        experiments[case] = resolve(variant)
+    return Study(
+        name=config["name"], title=config["title"], reproduces=config["reproduces"], artefacts=config.get("artefacts", []),
+        figures=config.get("figures", []), keep_params=config.get("keep_params", False), cases=experiments, quick=quick,
+    )  # fmt: skip
+
+
+def study_of(config):
+    """Give the study of which a run folder's config.json is."""
+    about = {field.name: config[field.name] for field in fields(Study) if field.name != "cases"}
+    return Study(**about, cases={case: resolve(one) for case, one in config["cases"].items()})
+
+
+def load(name, overrides=(), quick=False):
+    """Load the only experiment, or the first case, of a study; the arguments are those of `load_study`."""
+    return next(iter(load_study(name, overrides, quick).cases.values()))
+
+
+def inherit(config):
+    """Put a config on top of the shipped one that it `extends`, of whose algorithms it may `keep` some."""
+    if "extends" not in config:
+        return config
+    configs, parent = available(), config.pop("extends")
+    checks.choice("experiment in extends", parent, configs)
+    base = copy.deepcopy(configs[parent])
+    base.pop("search", None)
+    wanted = config.pop("keep", list(base["algorithms"]))
+    for name in wanted:
+        checks.choice("algorithm in keep", name, base["algorithms"])
+    base["algorithms"] = {name: {**base["algorithms"][name], "paper": {}} for name in wanted}
+    base["quick"]["algorithms"] = {name: base["quick"]["algorithms"][name] for name in wanted}
+    merge(base, config)
+    return base
+
+
+def like(table, algorithms):
+    """Give an algorithm's table on top of that of the algorithm which it is `like`."""
+    if "like" not in table:
+        return table
+    checks.choice("algorithm in like", table["like"], algorithms)
+    return {**algorithms[table["like"]], **{key: value for key, value in table.items() if key != "like"}}
 
 
 def merge(config, changes):
@@ -202,7 +289,7 @@ def algorithm_keys(algorithm):
     return ["label", "paper", *SETTINGS_KEYS, *(key for key in hyper if key not in ("gradient_noise", "pairs"))]
 
 
-def resolve(config, quick=False):
+def resolve(config):
     """Check a config and make the Experiment of it."""
     checks.keys("the experiment", config, EXPERIMENT_KEYS)
     for path in ("name", "title", "reproduces", "environment.generator", "test.p_e", "test.table", "algorithms"):
@@ -212,13 +299,15 @@ def resolve(config, quick=False):
     checks.keys("[environment]", config["environment"], environment_keys(config))
     checks.keys("[test]", config["test"], ("p_e", "table"))
     environment = {key: value for key, value in config["environment"].items() if key != "generator"}
-    test_p, table_p = config["test"]["p_e"], config["test"]["table"]
-    for what, values in (("test.p_e", test_p), ("test.table", table_p)):
+    columns = config["test"]["table"]
+    for what, values in (("test.p_e", config["test"]["p_e"]), ("test.table", columns)):
         if not isinstance(values, list) or not values:
             raise TypeError(f"{what} is {values!r}; give a list of one or more probabilities")
         for p_e in values:
-            checks.number(what, p_e, 0, 1)
-    test_p = sorted({*test_p, *table_p})
+            if not (what == "test.table" and p_e == TRAIN):
+                checks.number(what, p_e, 0, 1)
+    table_p = [p_e for p_e in columns if p_e != TRAIN]
+    test_p = sorted({*config["test"]["p_e"], *table_p})
     algorithms = {}
     for name, table in config["algorithms"].items():
         try:
@@ -226,9 +315,9 @@ def resolve(config, quick=False):
         except (ValueError, TypeError) as error:
             raise type(error)(f"algorithm {name!r}: {error}") from None
     return Experiment(
-        name=config["name"], title=config["title"], reproduces=config["reproduces"], minutes=config.get("minutes", 0),
-        generator=config["environment"]["generator"], environment=environment, test_p=test_p, table_p=table_p,
-        bounds=config.get("bounds", {}), algorithms=algorithms, quick=quick, config=config,
+        name=config["name"], title=config["title"], case=config.get("case", ""), case_title=config.get("case_title", ""),
+        generator=config["environment"]["generator"], environment=environment, test_p=test_p, table_p=table_p, columns=columns,
+        bounds=config.get("bounds", {}), algorithms=algorithms, config=config,
     )  # fmt: skip
 
 
@@ -242,4 +331,4 @@ def _algorithm(name, table):
             if key not in settings["early_stopping"]:
                 raise ValueError(f"early_stopping has no {key}; give one")
         settings["early_stopping"] = StoppingRule(**settings["early_stopping"])
-    return Algorithm(table.get("label", name), table.get("paper", []), Settings(hyper=hyper, **settings))
+    return Algorithm(table.get("label", name), table.get("paper", {}), Settings(hyper=hyper, **settings))

@@ -15,9 +15,14 @@ except ImportError:  # no such locks on this system: two commands may then both 
     fcntl = None
 
 
-def name_of(algorithm, trial, setting=None):
+def row_of(algorithm, case=""):
+    """Name a row of a study's tables: an algorithm, and before it the case if there are several."""
+    return f"{case}-{algorithm}" if case else algorithm
+
+
+def name_of(row, trial, setting=None):
     """Give the stem of the names of a trial's files."""
-    return f"{algorithm}-{trial:03d}" if setting is None else f"{algorithm}-setting-{setting:05d}-{trial:03d}"
+    return f"{row}-{trial:03d}" if setting is None else f"{row}-setting-{setting:05d}-{trial:03d}"
 
 
 class Folder:
@@ -77,10 +82,19 @@ class Folder:
         """Give the names of all trials that have a record."""
         return sorted(path.stem for path in self.trials.glob("*.json") if not path.name.endswith(".failed.json"))
 
-    def summaries(self, algorithms):
-        """Give the summaries of all finished trials of `algorithms`, in the order of their names."""
+    def history(self, name):
+        """Give the history of a finished trial."""
+        return storage.read_record(self.record_path(name))["history"]
+
+    def params(self, name):
+        """Give the parameters that a trial has ended with, a list of (W, b)."""
+        with np.load(self.params_path(name)) as file:
+            return [(file[f"W{layer}"], file[f"b{layer}"]) for layer in range(len(file.files) // 2)]
+
+    def summaries(self, rows):
+        """Give the summaries of all finished trials of `rows`, in the order of their names."""
         records = [self.summary(name) for name in self.names()]
-        return [r for algorithm in algorithms for r in records if r and r["algorithm"] == algorithm]
+        return [r for row in rows for r in records if r and row_of(r["algorithm"], r["case"]) == row]
 
     def failures(self):
         """Give the records of the trials that failed last time."""
@@ -101,12 +115,12 @@ class Folder:
         """Write why a trial failed; the next command tries it again."""
         storage.write_json(self.failure_path(name), record, indent=1)
 
-    def plan(self, algorithms, first, trials, settings=None):
+    def plan(self, rows, first, trials, settings=None):
         """Add to plan.json what a command is about to do.
 
         Parameters
         ----------
-        algorithms : list of str
+        rows : list of str
         first, trials : int
             The number of the first trial, and how many there are.
         settings : int, optional
@@ -115,23 +129,23 @@ class Folder:
         with self.claims():
             self._lock("plan.json", wait=True)
             plan = self.planned()
-            for algorithm in algorithms:
-                old = plan.get(algorithm, {})
-                plan[algorithm] = {"first": first, "trials": max(trials, old.get("trials", 0)), "settings": None}
+            for row in rows:
+                old = plan.get(row, {})
+                plan[row] = {"first": first, "trials": max(trials, old.get("trials", 0)), "settings": None}
                 if settings is not None:
-                    plan[algorithm]["settings"] = max(settings, old.get("settings", 0))
+                    plan[row]["settings"] = max(settings, old.get("settings", 0))
             storage.write_json(self.path / "plan.json", plan)
 
     def planned(self):
-        """Give what commands have asked for, a dict of algorithm to first, trials and settings."""
+        """Give what commands have asked for, a dict of row to first, trials and settings."""
         return storage.read_json(self.path / "plan.json") or {}
 
-    def planned_names(self, algorithm):
-        """Give the names of all trials of an algorithm that commands have asked for."""
-        plan = self.planned()[algorithm]
+    def planned_names(self, row):
+        """Give the names of all trials of a row that commands have asked for."""
+        plan = self.planned()[row]
         settings = [None] if plan["settings"] is None else range(plan["settings"])
         trials = range(plan["first"], plan["first"] + plan["trials"])
-        return [name_of(algorithm, trial, setting) for setting in settings for trial in trials]
+        return [name_of(row, trial, setting) for setting in settings for trial in trials]
 
     @contextmanager
     def claims(self):

@@ -10,6 +10,7 @@ Train the algorithms of an experiment and print its table beside the paper's.
   python -m metairm_np.run cmnist           Colored MNIST, one trial of each of six algorithms, on real images
   python -m metairm_np.run cmnist --quick   the same as a smoke test, within a minute
   python -m metairm_np.run status runs      how far the runs in a folder have come
+  python -m metairm_np.run report runs      one HTML page of them
   python -m metairm_np.run search cmnist --budget 20
                                             try settings; search --help explains
 """
@@ -43,16 +44,22 @@ SEARCH_EPILOG = """\
 Results go into DIR/search-NAME-HASH/: search.md and search.json with all settings, and one JSON a trial in trials/. The
 same command goes on where it stopped; a larger --budget or more --trials add to what is there.
 """
+REPORT = "Write one HTML page, which needs no other file, with the tables and figures of a run folder, or of each in a folder."
 STATUS = "Say how far a run folder, or each of those in a folder, has come: done, failed, running, left."
 
 
 def parse(arguments):
-    """Parse a command line; `command` of the result is "run", "list", "search" or "status"."""
+    """Parse a command line; `command` of the result is "run", "list", "report", "search" or "status"."""
     if arguments[:1] == ["list"]:
         return _parser("list", "List the experiments.").parse_args(arguments[1:])
     if arguments[:1] == ["status"]:
         p = _parser("status", STATUS)
         p.add_argument("folder", metavar="DIR", help="a run folder, or a folder of them")
+        return p.parse_args(arguments[1:])
+    if arguments[:1] == ["report"]:
+        p = _parser("report", REPORT)
+        p.add_argument("folder", metavar="DIR", help="a run folder, or a folder of them")
+        p.add_argument("--to", default="report.html", metavar="FILE", help="where the page goes (default: report.html)")
         return p.parse_args(arguments[1:])
     if arguments[:1] == ["search"]:
         p = _parser("search", SEARCH, SEARCH_EPILOG)

@@ -2,8 +2,12 @@
 
 import csv
 import io
+from collections import Counter
 
 import numpy as np
+
+from metairm_np.experiments import TRAIN
+from metairm_np.folder import row_of
 
 
 def by_algorithm(records):
@@ -14,14 +18,24 @@ def by_algorithm(records):
     return groups
 
 
+def by_row(records):
+    """Group trial records by row, in the order in which they come."""
+    groups = {}
+    for record in records:
+        groups.setdefault(row_of(record["algorithm"], record["case"]), []).append(record)
+    return groups
+
+
 def usable(records):
     """Give the records of the trials that neither diverged nor failed their audit."""
     return [record for record in records if record["status"] in ("completed", "stopped early")]
 
 
-def accuracies(records, p_e):
-    """Give the test accuracies at `p_e` in per cent, one per usable trial."""
-    return np.array([100 * record["test_accuracy"][f"{p_e:g}"] for record in usable(records)])
+def accuracies(records, column):
+    """Give the accuracies in per cent, one per usable trial: on the test environment p_e = `column`, or for "train"."""
+    if column == TRAIN:
+        return np.array([100 * np.mean(record["train_accuracy"]) for record in usable(records)])
+    return np.array([100 * record["test_accuracy"][f"{column:g}"] for record in usable(records)])
 
 
 def mean_and_spread(values):
@@ -32,24 +46,27 @@ def mean_and_spread(values):
 
 
 def table(experiment, records):
-    """Give the experiment's table as Markdown: test accuracies in per cent, ours and the paper's."""
+    """Give the experiment's table as Markdown."""
+    return markdown(*table_rows(experiment, records))
+
+
+def table_rows(experiment, records):
+    """Give the head and the rows of the experiment's table: accuracies in per cent, ours and the paper's."""
     head = ["algorithm", "trials"]
-    for p_e in experiment.table_p:
-        head += [f"p_e = {p_e:g}", "paper"]
+    for column in experiment.columns:
+        head += [column if column == TRAIN else f"p_e = {column:g}", "paper"]
     rows = []
     for name, group in by_algorithm(records).items():
         algorithm = experiment.algorithms[name]
         row = [algorithm.label, str(len(usable(group)))]
-        for column, p_e in enumerate(experiment.table_p):
-            row += [mean_and_spread(accuracies(group, p_e)), _published(algorithm.paper, column)]
+        for column in experiment.columns:
+            paper = algorithm.paper.get(column if column == TRAIN else f"{column:g}")
+            row += [mean_and_spread(accuracies(group, column)), "{:.1f} ± {:.1f}".format(*paper) if paper else ""]
         rows.append(row)
     for label, value in experiment.bounds.items():
-        rows.append([label, "", *["", f"{value:.1f}"] * len(experiment.table_p)])
-    return markdown(head, rows)
-
-
-def _published(paper, column):
-    return "{:.1f} ± {:.1f}".format(*paper[column]) if column < len(paper) else ""
+        values = value if isinstance(value, list) else [value] * len(experiment.columns)
+        rows.append([label, "", *(cell for v in values for cell in ("", f"{v:.1f}"))])
+    return head, rows
 
 
 def markdown(head, rows):
@@ -64,13 +81,13 @@ def markdown(head, rows):
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
-def caption(experiment, records, dtype):
-    """Say in a paragraph what the table's numbers are."""
-    most = max(len(group) for group in by_algorithm(records).values())
-    smoke = "SMOKE RUN (--quick): little data and few steps, not comparable with the paper. " if experiment.quick else ""
+def caption(study, records, dtype):
+    """Say in a paragraph what the tables' numbers are."""
+    most = max(Counter(row_of(record["algorithm"], record["case"]) for record in records).values())
+    smoke = "SMOKE RUN (--quick): little data and few steps, not comparable with the paper. " if study.quick else ""
     spread = "mean ± population standard deviation over the trials" if most > 1 else "one trial each, so no spread"
     return (
-        f"{smoke}{experiment.title}, {experiment.reproduces}: test accuracy in per cent, {spread}, {dtype}; "
+        f"{smoke}{study.title}, {study.reproduces}: accuracy in per cent, {spread}, {dtype}; "
         '"paper" is Bae, Choi and Lee (2021), 10 trials.'
     )
 
@@ -81,47 +98,56 @@ def audit_line(records):
     checked = sum(audit["checks"] for audit in audits)
     largest = np.max([np.nan if audit["largest"] is None else audit["largest"] for audit in audits])  # NaN counts as largest
     line = f"audited against autograd: {checked} checks, largest difference {largest:.0e}"
-    failed = [f"{r['algorithm']} trial {r['trial']}" for r in records if r["status"] == "failed audit"]
+    failed = [r["name"] for r in records if r["status"] == "failed audit"]
     return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")
 
 
-def trial_name(algorithm, trial, setting=None):
+def trial_name(row, trial, setting=None):
     """Name a trial, and in a search its setting."""
-    return f"{algorithm}, trial {trial}" if setting is None else f"{algorithm}, setting {setting}, trial {trial}"
+    return f"{row}, trial {trial}" if setting is None else f"{row}, setting {setting}, trial {trial}"
 
 
 def trial_line(record):
     """Say in a line why a trial stopped and how long it took."""
-    name = trial_name(record["algorithm"], record["trial"], record.get("setting"))
+    name = trial_name(row_of(record["algorithm"], record["case"]), record["trial"], record["setting"])
     return f"{name}: {record['message']} ({record['seconds']:.0f} s)"
 
 
 def results_csv(records):
-    """Give the test accuracies (0 to 1) in long form: one row per algorithm, trial and p_e."""
+    """Give the test accuracies (0 to 1) in long form: one row per case, algorithm, trial and p_e."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["algorithm", "trial", "status", "step", "seconds", "p_e", "test_accuracy"])
+    writer.writerow(["case", "algorithm", "trial", "status", "step", "seconds", "p_e", "test_accuracy"])
     for r in records:
         for p_e, accuracy in r["test_accuracy"].items():
-            writer.writerow([r["algorithm"], r["trial"], r["status"], r["step"], r["seconds"], p_e, accuracy])
+            writer.writerow([r["case"], r["algorithm"], r["trial"], r["status"], r["step"], r["seconds"], p_e, accuracy])
     return text.getvalue()
 
 
-def report(experiment, records, dtype, machine, command):
-    """Give the run's report as Markdown."""
+def tables(study, records):
+    """Give the table of each case that has records, under its heading."""
+    parts = []
+    for case, experiment in study.cases.items():
+        group = [record for record in records if record["case"] == case]
+        if group:
+            parts += [f"### {experiment.case_title}"] * bool(case) + [table(experiment, group)]
+    return "\n\n".join(parts)
+
+
+def report(study, records, dtype, machine, command, images=()):
+    """Give the run's report as Markdown; `images` are names of SVG files."""
+    shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
     facts = "\n".join(f"- {key}: {value if value else 'none set'}" for key, value in machine.items())
     trials = "\n".join(f"- {trial_line(record)}" for record in records)
-    return f"""# {experiment.title}
+    return f"""# {study.title}
 
-{caption(experiment, records, dtype)}
+{caption(study, records, dtype)}
 
-{table(experiment, records)}
+{tables(study, records)}
 
 {audit_line(records)}
 
-![test accuracy over p_e](accuracy.svg)
-
-## Trials
+{shown}## Trials
 
 {trials}
 

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 from metairm_np import report, storage
 from metairm_np.console import Estimate
-from metairm_np.folder import Folder
+from metairm_np.folder import Folder, row_of
 
 
 def status(path):
@@ -25,11 +25,16 @@ def status(path):
     FileNotFoundError
         If there is no run folder.
     """
+    return "\n\n".join(map(_status, run_folders(path)))
+
+
+def run_folders(path):
+    """Give the run folder `path`, or those in it, or raise FileNotFoundError."""
     path = Path(path)
     folders = [path] if (path / "plan.json").is_file() else sorted(p.parent for p in path.glob("*/plan.json"))
     if not folders:
         raise FileNotFoundError(f"{path} is no run folder and holds none; give one, such as runs/cmnist-0123456789, or runs")
-    return "\n\n".join(map(_status, folders))
+    return folders
 
 
 def _status(path):
@@ -37,25 +42,25 @@ def _status(path):
     config = storage.read_json(path / "config.json") or {}
     plan, failures = folder.planned(), folder.failures()
     estimate, running = Estimate({name: len(folder.planned_names(name)) for name in plan}), 0
-    groups = report.by_algorithm(folder.summaries(plan))
+    groups = report.by_row(folder.summaries(plan))
     with folder.reading_claims() as is_claimed:
-        for algorithm in plan:
-            records = groups.get(algorithm, [])
+        for row in plan:
+            records = groups.get(row, [])
             done = {record["name"] for record in records}
-            unfinished = [name for name in folder.planned_names(algorithm) if name not in done]
+            unfinished = [name for name in folder.planned_names(row) if name not in done]
             under_way = [name for name in unfinished if is_claimed(name)]
-            failed = {r["name"] for r in failures if r["algorithm"] == algorithm} - done - set(under_way)
+            failed = {r["name"] for r in failures if row_of(r["algorithm"], r["case"]) == row} - done - set(under_way)
             for record in records:
                 estimate.take(record)
             for _ in failed:
-                estimate.drop(algorithm)
+                estimate.drop(row)
             running += len(under_way)
             left = len(unfinished) - len(under_way) - len(failed)
             unusable = len(records) - len(report.usable(records))
             seconds = [record["seconds"] for record in records]
             each = f"{sum(seconds) / len(seconds):.1f}" if seconds else ""
-            rows.append([algorithm, *map(str, (len(records), unusable, len(failed), len(under_way), left)), each])
-    head = ["algorithm", "done", "of them unusable", "failed", "running", "left", "seconds each"]
+            rows.append([row, *map(str, (len(records), unusable, len(failed), len(under_way), left)), each])
+    head = ["trials of", "done", "of them unusable", "failed", "running", "left", "seconds each"]
     reasons = [f"failed: {r['name']}: {r['message']}" for r in failures]
     seconds = estimate.remaining(max(running, 1))
     togo = [f"about {tqdm.format_interval(seconds)} to go with {max(running, 1)} running"] if seconds else []

@@ -73,7 +73,9 @@ def tasks_of(
     """
     config, tasks = json.dumps(experiment.config), []
     for trial, algorithm in itertools.product(trials, algorithms):
-        task = Task(config, algorithm, trial, seed, dtype, engine, audit_every, setting, keep_params=keep_params)
+        task = Task(
+            config, algorithm, experiment.case, trial, seed, dtype, engine, audit_every, setting, keep_params=keep_params
+        )
         if checkpoint_every:
             path = folder.checkpoint_path(task.name).absolute()  # a worker may be elsewhere
             task = replace(task, checkpoint=Checkpoint(path, checkpoint_every))
@@ -230,8 +232,8 @@ class _Sweep:
 
     def fail(self, task, message, trace=""):
         """Record why a trial failed."""
-        record = {"name": task.name, "algorithm": task.algorithm, "trial": task.trial, "setting": task.setting}
-        record.update(status="failed", message=message, traceback=trace)
+        record = {"name": task.name, "algorithm": task.algorithm, "case": task.case, "trial": task.trial}
+        record.update(setting=task.setting, status="failed", message=message, traceback=trace)
         self.folder.fail(task.name, record)
         self.listener.failed(record)
 

@@ -15,7 +15,7 @@ from metairm_np import blas, fast
 from metairm_np.checkpoint import Checkpoint
 from metairm_np.experiments import make_data, resolve
 from metairm_np.fast.sums import THREAD_VARIABLES
-from metairm_np.folder import name_of
+from metairm_np.folder import name_of, row_of
 from metairm_np.seeds import child
 from metairm_np.training import ENGINES, train
 from metairm_np.version import __version__
@@ -32,6 +32,8 @@ class Task:
     config : str
         The experiment's config as JSON.
     algorithm : str
+    case : str
+        The experiment's among the cases of its study, "" if there is only one.
     trial, seed : int
         The trial's number, and the seed of the run.
     dtype, engine : str
@@ -47,6 +49,7 @@ class Task:
 
     config: str
     algorithm: str
+    case: str
     trial: int
     seed: int
     dtype: str
@@ -60,7 +63,12 @@ class Task:
     @property
     def name(self):
         """The stem of its files' names."""
-        return name_of(self.algorithm, self.trial, self.setting)
+        return name_of(self.row, self.trial, self.setting)
+
+    @property
+    def row(self):
+        """The row of the study's tables that it belongs to."""
+        return row_of(self.algorithm, self.case)
 
 
 class WorkersError(RuntimeError):
@@ -101,7 +109,7 @@ def carry_out(task, on_step=None):
             experiment, task.algorithm, data, task.seed, task.trial, engine=task.engine,
             audit_every=task.audit_every, on_step=on_step, checkpoint=task.checkpoint,
         )  # fmt: skip
-    return {"name": task.name, "setting": task.setting, **record}, params if task.keep_params else None
+    return {"name": task.name, "case": task.case, "setting": task.setting, **record}, params if task.keep_params else None
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
@@ -125,6 +133,7 @@ def run_trial(experiment, algorithm, data, seed, trial, *, engine="fast", audit_
         "algorithm": algorithm,
         "trial": trial,
         "seed": seed,
+        "dtype": data.train[0].dtype.name,
         "status": result.status,
         "message": result.message,
         "step": result.step,

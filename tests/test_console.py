@@ -4,14 +4,15 @@ import io
 import sys
 
 import pytest
-from sweeps import experiment, tasks
+from sweeps import tasks
 
 from metairm_np.console import Console, Estimate
 
 
 def record(algorithm, seconds, trial=0, status="completed"):
     return {
-        "name": f"{algorithm}-{trial:03d}", "algorithm": algorithm, "trial": trial, "seconds": seconds, "status": status,
+        "name": f"{algorithm}-{trial:03d}", "algorithm": algorithm, "case": "", "setting": None, "trial": trial,
+        "seconds": seconds, "status": status, "watched_p_e": [0.9],
         "message": "completed 3 steps", "test_accuracy": {"0.9": 0.5},
     }  # fmt: skip
 
@@ -37,7 +38,7 @@ def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     todo = tasks(tmp_path, trials=3)
-    console = Console(todo, 2, experiment(), tmp_path)
+    console = Console(todo, 2, tmp_path)
     console.bar.mininterval = 0
     console.reused(record("erm", 1.0))
     console.begun(todo[1])
@@ -47,7 +48,7 @@ def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
     assert "2 of 6 trials done, 1 running, 0 failed, 3 left, about 00:04 to go" in shown  # (2 * 1 + 2 * 3 s) / 2
     console.lost(todo[2])
     console.begun(todo[2])
-    console.failed({"name": "erm-001", "algorithm": "erm", "status": "failed", "message": "ValueError: no"})
+    console.failed({"name": "erm-001", "algorithm": "erm", "case": "", "status": "failed", "message": "ValueError: no"})
     assert "2 of 6 trials done, 0 running, 1 failed, 3 left" in terminal.getvalue()
     console.close()
     assert console.conclusion() == 1
@@ -61,7 +62,7 @@ def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
 
 
 def test_no_bars_where_there_is_no_terminal(tmp_path, capsys):
-    console = Console(tasks(tmp_path), 1, experiment(), tmp_path)
+    console = Console(tasks(tmp_path), 1, tmp_path)
     console.begun(tasks(tmp_path)[0])
     console.finished(record("erm", 1.0))
     console.close()

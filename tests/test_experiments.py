@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from metairm_np import experiments
+from metairm_np import experiments, figures
 from metairm_np.environments import colored_mnist
 
 CONFIG = experiments.available()["cmnist"]
@@ -20,12 +20,46 @@ def override(*texts):
 @pytest.mark.parametrize("name", experiments.available())
 @pytest.mark.parametrize("quick", [False, True])
 def test_shipped_experiments_are_sound(name, quick):
-    experiment = experiments.load(name, quick=quick)
-    assert experiment.quick == quick
-    assert experiment.minutes > 0
-    for algorithm in experiment.algorithms.values():
-        assert len(algorithm.paper) == len(experiment.table_p)
-        algorithm.settings.check_for(len(experiment.environment["train_p"]))
+    study = experiments.load_study(name, quick=quick)
+    assert study.quick == quick
+    assert set(study.figures) <= figures.FIGURES.keys()
+    assert experiments.available()[name]["minutes"] > 0
+    for experiment in study.cases.values():
+        for algorithm in experiment.algorithms.values():
+            assert algorithm.paper.keys() <= {column if column == "train" else f"{column:g}" for column in experiment.columns}
+            algorithm.settings.check_for(len(experiment.environment["train_p"]))
+
+
+def test_every_artefact_names_one_experiment():
+    artefacts = [artefact for config in experiments.available().values() for artefact in config["artefacts"]]
+    assert len(set(artefacts)) == len(artefacts)
+    assert experiments.load_study("table1").name == experiments.load_study("figure3").name == "cmnist"
+
+
+CASES = """
+[cases.few]
+title = "100 images"
+environment = { n_per_env = 100 }
+[cases.many]
+title = "200 images"
+environment = { n_per_env = 200 }
+[cases.many.algorithms.erm]
+lr = 0.5
+"""
+
+
+def test_cases_change_an_experiment_and_overrides_come_last(tmp_path):
+    shipped = (experiments.resource("experiments") / "table1_cmnist.toml").read_text()
+    (tmp_path / "cases.toml").write_text(shipped + CASES)
+    study = experiments.load_study(tmp_path / "cases.toml", ["steps=7"])
+    few, many = study.cases.values()
+    assert [(e.case, e.case_title, e.environment["n_per_env"]) for e in (few, many)] == [
+        ("few", "100 images", 100), ("many", "200 images", 200),
+    ]  # fmt: skip
+    assert (few.algorithms["erm"].settings.lr, many.algorithms["erm"].settings.lr) == (0.002, 0.5)
+    assert {a.settings.steps for e in (few, many) for a in e.algorithms.values()} == {7}
+    assert study.hash(0, "float32") not in (few.hash(0, "float32"), many.hash(0, "float32"))
+    assert experiments.load_study("cmnist").hash(0, "float32") == experiments.load("cmnist").hash(0, "float32")
 
 
 def test_cmnist_is_the_papers_setting():

@@ -10,13 +10,15 @@ import pytest
 
 from metairm_np import experiments, figures, report, storage
 
-EXPERIMENT = experiments.load("cmnist", ["p_e=[0.9]"])  # the table's 0.1 and 0.2 come on top
+STUDY = experiments.load_study("cmnist", ["p_e=[0.9]"])  # the table's 0.1 and 0.2 come on top
+EXPERIMENT = STUDY.cases[""]
 
 
 def record(algorithm, trial, accuracy, status="completed"):
     test = {"0.1": accuracy, "0.2": accuracy / 2, "0.9": accuracy / 4}
     return {
-        "algorithm": algorithm, "trial": trial, "status": status, "message": "completed 3 steps", "step": 3, "seconds": 2.0,
+        "name": f"{algorithm}-{trial:03d}", "algorithm": algorithm, "case": "", "setting": None, "trial": trial,
+        "status": status, "message": "completed 3 steps", "step": 3, "seconds": 2.0,
         "test_accuracy": test, "audit": {"checks": 2, "repeated": 0, "largest": 1e-15 * (1 + trial), "limit": 1e-8},
     }  # fmt: skip
 
@@ -45,7 +47,7 @@ def test_audit_line_counts_and_names_what_failed():
     failed = record("v_rex", 4, 0.9, "failed audit")
     failed["audit"]["largest"] = None  # as JSON has what is not finite
     line = report.audit_line([*RECORDS, failed])
-    assert line == "audited against autograd: 10 checks, largest difference nan; FAILED and left out: v_rex trial 4"
+    assert line == "audited against autograd: 10 checks, largest difference nan; FAILED and left out: v_rex-004"
     assert report.usable([failed]) == []
 
 
@@ -53,16 +55,19 @@ def test_csv_has_every_trial_the_diverged_too():
     rows = list(csv.DictReader(io.StringIO(report.results_csv(RECORDS))))
     assert len(rows) == 4 * 3
     assert [row["status"] for row in rows if row["trial"] == "2"] == ["diverged"] * 3
-    assert ",".join(rows[0]) == "algorithm,trial,status,step,seconds,p_e,test_accuracy"
-    assert ",".join(rows[0].values()) == "erm,0,completed,3,2.0,0.1,0.8"
+    assert ",".join(rows[0]) == "case,algorithm,trial,status,step,seconds,p_e,test_accuracy"
+    assert ",".join(rows[0].values()) == ",erm,0,completed,3,2.0,0.1,0.8"
 
 
-def test_figure_is_the_same_bytes_each_time_and_skips_what_has_no_number():
-    one, two = (figures.accuracy_over_p_e(EXPERIMENT, RECORDS) for _ in range(2))
+@pytest.mark.parametrize("figure", ["accuracy", "accuracy_over_cases"])
+def test_figure_is_the_same_bytes_each_time_and_skips_what_has_no_number(figure):
+    draw = figures.FIGURES[figure]
+    one, two = (figures.render(draw(figures.Results(STUDY, RECORDS))) for _ in range(2))
     assert one == two
     assert one["png"].startswith(b"\x89PNG")
     assert b"<svg" in one["svg"]
-    only_diverged = figures.accuracy_over_p_e(EXPERIMENT, [record("erm", 0, 0.1, "diverged"), record("meta_irm", 0, 0.5)])
+    few = [record("erm", 0, 0.1, "diverged"), record("meta_irm", 0, 0.5)]
+    only_diverged = figures.render(draw(figures.Results(STUDY, few)))
     assert only_diverged["png"] != one["png"]
 
 

@@ -262,5 +262,5 @@ def test_a_trial_cut_short_goes_on_from_its_checkpoint(tmp_path):
     assert seen == [4, 5, 6]
     assert list(path.parent.iterdir()) == [path]
     whole, _ = trials.run_trial(experiment, "meta_irm", experiment.data(child(0, 0), "float32"), 0, 0)
-    storage.write_record(tmp_path / "whole.json", {"name": "meta_irm-000", "setting": None, **whole})
+    storage.write_record(tmp_path / "whole.json", {"name": "meta_irm-000", "case": "", "setting": None, **whole})
     assert without_clock(storage.read_record(path)) == without_clock(storage.read_record(tmp_path / "whole.json"))

@@ -71,7 +71,7 @@ def with_table(**changes):
 
 def record(setting, risks, accuracy, status="completed", trial=0):
     return {
-        "algorithm": "erm", "setting": setting, "trial": trial, "status": status, "validation_risk": risks,
+        "algorithm": "erm", "case": "", "setting": setting, "trial": trial, "status": status, "validation_risk": risks,
         "validation_accuracy": [1 - risk for risk in risks], "test_accuracy": {"0.9": accuracy},
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from metairm_np.environments.colored_mnist import ColoredDigits, colored_mnist
 from metairm_np.environments.environment import Environment
+from metairm_np.environments.punctuated_sst2 import PunctuatedSentences, punctuated_sst2
 from metairm_np.environments.synthetic import synthetic_digits
 
-__all__ = ["ColoredDigits", "Environment", "colored_mnist", "synthetic_digits"]
+__all__ = ["ColoredDigits", "Environment", "PunctuatedSentences", "colored_mnist", "punctuated_sst2", "synthetic_digits"]

@@ -1,0 +1,62 @@
+"""How alike a network's representations are before and after the inner step (Figure 9), and across environments (10)."""
+
+from metairm_np import fast, mlp
+from metairm_np.analysis.pwcca import pwcca
+
+
+def layers(params, x):
+    """Give the outputs of all layers, the last being the logits.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    x : (n, d) array
+
+    Returns
+    -------
+    list of array
+        (n, H_1), ..., (n, out): after the ReLU but for the logits.
+    """
+    outputs = [x]
+    for W, b in params[:-1]:
+        outputs.append(mlp.relu(outputs[-1] @ W + b))
+    W, b = params[-1]
+    return [*outputs[1:], outputs[-1] @ W + b]
+
+
+def similarity_after_adaptation(params, env, inner_lr, inner_steps=1, inner_l2=0.0):
+    """Give the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3), on the samples adapted to.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+    inner_lr, inner_steps, inner_l2
+        As for `metairm_np.spec.adapt`.
+
+    Returns
+    -------
+    list of float
+        From 0 to 1, the logits' last.
+    """
+    adapted = fast.adapt(params, env, inner_lr, inner_steps, inner_l2=inner_l2)
+    return [pwcca(before, after) for before, after in zip(layers(params, env.x), layers(adapted, env.x))]
+
+
+def similarity_across(params, envs, layer):
+    """Give the PWCCA similarity of a layer's outputs on the first environment and on each.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    envs : list of Environment
+        With rows that belong together, such as `trial.test(p_e)` for several p_e.
+    layer : int
+        As an index of `layers`: -1 the logits, -2 the input of the classifier.
+
+    Returns
+    -------
+    list of float
+    """
+    outputs = [layers(params, env.x)[layer] for env in envs]
+    return [pwcca(outputs[0], other) for other in outputs]

@@ -1,0 +1,69 @@
+"""The HTML page: every table, figure and fact of the run folders, in one file."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from sweeps import SMALL
+
+from metairm_np import run
+from metairm_np.page import page
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Checker(HTMLParser):
+    """Notes what is not closed, and what the page would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.loaded, self.cells = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        self.loaded += [value for key, value in attributes if key in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells.append(data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Give a folder with a run folder in it."""
+    out = tmp_path_factory.mktemp("page")
+    settings = [part for text in SMALL for part in ("--set", text)]
+    assert run.main(["cmnist", *settings, "--algorithms", "erm,v_rex", "--trials", "2", "--out", str(out / "runs")]) == 0
+    return out / "runs"
+
+
+def test_page_is_whole_and_needs_no_other_file(folder):
+    (path,) = folder.iterdir()
+    text = page([path])
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert all(link.startswith(("data:", "#")) for link in checker.loaded)
+    assert 'name="viewport"' in text
+    assert {"ERM", "V-REx", "optimal invariant model", "16.4 ± 0.8"} <= set(checker.cells)
+    assert len(re.findall(r"<img ", text)) == 1
+    assert "audited against autograd: " in text
+    for fact in ("numpy", "float32", "hours of computing"):
+        assert f"<dt>{fact}</dt>" in text or f"<dd>{fact}</dd>" in text
+
+
+def test_the_command_writes_it_and_leaves_out_searches(folder, tmp_path, capsys):
+    (folder / "search-cmnist-1").mkdir()
+    (folder / "search-cmnist-1" / "plan.json").write_text("{}")
+    assert run.main(["report", str(folder), "--to", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}: 1 run folders\n"
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_folder_without_run_folders_is_one_sentence(tmp_path, capsys):
+    assert run.main(["report", str(tmp_path)]) == 2
+    assert "is no run folder and holds none; give one" in capsys.readouterr().err
