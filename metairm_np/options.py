@@ -107,6 +107,11 @@ def _shared(p):
         help="run trials on Dask: local (--jobs processes of this machine), or a scheduler's address, tcp://host:8786",
     )  # fmt: skip
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+    p.add_argument("--source", metavar="NAME", help="of the sentences: glue, or synthetic, made up and without a download")
+    p.add_argument(
+        "--data-dir", metavar="DIR",
+        help="folder with SST-2 and GloVe (default: METAIRM_DATA; without either they are downloaded, which needs pooch)",
+    )  # fmt: skip
     p.add_argument("--quick", action="store_true", help="a smoke run: real data, all algorithms, little of everything")
     p.add_argument("--out", default="runs", metavar="DIR", help="where run folders go (default: runs)")
     p.add_argument("--verbose", action="store_true", help="say which BLAS kernels and how many threads are used")

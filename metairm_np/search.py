@@ -15,10 +15,13 @@ import copy
 import json
 import math
 import shlex
+from typing import NamedTuple
 
 import numpy as np
 
 from metairm_np import checks, report
+from metairm_np.experiments import Experiment
+from metairm_np.folder import row_of
 from metairm_np.seeds import child
 
 FIRST_TRIAL = 1_000_000  # trials of a search are numbered from here, so that no table has their data
@@ -60,6 +63,40 @@ def check(name, table, algorithms):
         checks.number(f"high of {what}", values["high"], low=values["low"])
 
 
+class Row(NamedTuple):
+    """A row of a study's tables whose settings are searched: its name, experiment and algorithm, and the drawn settings."""
+
+    name: str
+    experiment: Experiment
+    algorithm: str
+    drawn: list
+
+
+def rows(study, algorithms, named, budget, seed):
+    """Draw `budget` settings for each row of a study's tables that has a [search.ALGORITHM].
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one of these is not sound, if there is none, or, for algorithms that the user has `named`, if one has none.
+    """
+    found = []
+    for case, experiment in study.cases.items():
+        tables = experiment.config.get("search", {})
+        for name, table in tables.items():
+            check(name, table, experiment.algorithms)
+        for name in algorithms:
+            if name in tables:
+                drawn = [draw(tables[name]["ranges"], seed, number) for number in range(budget)]
+                found.append(Row(row_of(name, case), experiment, name, drawn))
+    there = {row.algorithm for row in found}
+    needed = algorithms if named else ["any algorithm"] * (not found)
+    for name in needed:
+        if name not in there:
+            raise ValueError(f"{study.name} has no [search.{name}]; write its ranges into a copy of the TOML file")
+    return found
+
+
 def draw(ranges, seed, number):
     """Draw setting `number` of a search, a dict by the keys of `ranges`; more settings leave these as they are."""
     rng = np.random.default_rng(child(seed, SETTINGS, number))
@@ -88,7 +125,7 @@ def with_setting(config, algorithm, drawn):
     return config
 
 
-def results(experiment, algorithm, drawn, records):
+def results(row, records):
     """Give what a search found, the best setting first.
 
     Of the settings all of whose trials are usable, those whose validation risks differ by no more than `max_risk_spread`
@@ -97,12 +134,9 @@ def results(experiment, algorithm, drawn, records):
 
     Parameters
     ----------
-    experiment : Experiment
-    algorithm : str
-    drawn : list of dict
-        The settings.
+    row : Row
     records : list of dict
-        Of the trials of this algorithm that are finished; a setting without any is left out.
+        Of its trials that are finished; a setting without any is left out.
 
     Returns
     -------
@@ -111,55 +145,55 @@ def results(experiment, algorithm, drawn, records):
         `max_risk_spread`; criterion, risk_spread; test_accuracy : of each p_e of the table, in per cent, one number a trial;
         selected : True for the first, if it is usable; oracle : True for the one with the best worst test accuracy.
     """
-    table, groups, rows = experiment.config["search"][algorithm], {}, []
+    table, groups, found = row.experiment.config["search"][row.algorithm], {}, []
     for record in records:
         groups.setdefault(record["setting"], []).append(record)
-    for number, values in enumerate(drawn):
+    for number, values in enumerate(row.drawn):
         if number not in groups:
             continue
         group = groups[number]
         good = report.usable(group)
         spread = float(np.mean([CRITERIA["risk_spread"](record) for record in good])) if good else math.inf
-        rows.append({
+        found.append({
             "setting": number, "values": values, "trials": len(group), "usable": len(good) == len(group),
             "within": spread <= table.get("max_risk_spread", math.inf),
             "criterion": float(np.mean([CRITERIA[table["criterion"]](record) for record in good])) if good else math.inf,
             "risk_spread": spread,
-            "test_accuracy": {f"{p_e:g}": report.accuracies(good, p_e).tolist() for p_e in experiment.table_p},
+            "test_accuracy": {f"{p_e:g}": report.accuracies(good, p_e).tolist() for p_e in row.experiment.table_p},
         })  # fmt: skip
-    rows.sort(key=lambda row: (not row["usable"], not row["within"], row["criterion" if row["within"] else "risk_spread"]))
-    usable = [row for row in rows if row["usable"]]
-    best = max(usable, key=lambda row: min(np.mean(row["test_accuracy"][p_e]) for p_e in row["test_accuracy"]), default=None)
-    return [{**row, "selected": row is rows[0] and row["usable"], "oracle": row is best} for row in rows]
+    found.sort(key=lambda one: (not one["usable"], not one["within"], one["criterion" if one["within"] else "risk_spread"]))
+    usable = [one for one in found if one["usable"]]
+    best = max(usable, key=lambda one: min(np.mean(one["test_accuracy"][p_e]) for p_e in one["test_accuracy"]), default=None)
+    return [{**one, "selected": one is found[0] and one["usable"], "oracle": one is best} for one in found]
 
 
-def markdown(experiment, algorithm, rows, most=None):
-    """Give the first `most` rows of `results`, and the oracle's, as a table with a caption."""
-    table = experiment.config["search"][algorithm]
-    shown = rows[:most] + [row for row in rows[len(rows[:most]) :] if row["oracle"]]
-    keys = list(rows[0]["values"])
+def markdown(row, found, most=None):
+    """Give the first `most` of `results`, and the oracle's, as a table with a caption."""
+    experiment, table = row.experiment, row.experiment.config["search"][row.algorithm]
+    shown = found[:most] + [one for one in found[len(found[:most]) :] if one["oracle"]]
+    keys = list(found[0]["values"])
     head = ["setting", "", "trials", table["criterion"], "risk_spread", *(f"p_e = {p:g}" for p in experiment.table_p), *keys]
     lines = []
-    for row in shown:
-        marks = [name for name in ("selected", "oracle") if row[name]] + ["unusable"] * (not row["usable"])
-        figures = [report.mean_and_spread(values) for values in row["test_accuracy"].values()]
+    for one in shown:
+        marks = [name for name in ("selected", "oracle") if one[name]] + ["unusable"] * (not one["usable"])
+        figures = [report.mean_and_spread(values) for values in one["test_accuracy"].values()]
         lines.append([
-            str(row["setting"]), ", ".join(marks), str(row["trials"]), f"{row['criterion']:.4f}", f"{row['risk_spread']:.4f}",
-            *figures, *(str(row["values"][key]) for key in keys),
+            str(one["setting"]), ", ".join(marks), str(one["trials"]), f"{one['criterion']:.4f}", f"{one['risk_spread']:.4f}",
+            *figures, *(str(one["values"][key]) for key in keys),
         ])  # fmt: skip
     limit = table.get("max_risk_spread")
     first = "" if limit is None else f", first those whose validation risks differ by at most {limit:g} (risk_spread)"
     caption = (
-        f"{experiment.algorithms[algorithm].label}: {len(rows)} settings in the order of {table['criterion']} on the training "
-        f"environments' validation sets{first}. The test accuracies, in per cent, took no part in the order but for the row "
-        'marked "oracle", the one with the best worst of them.'
+        f"{experiment.algorithms[row.algorithm].label}: {len(found)} settings in the order of {table['criterion']} on the "
+        f"training environments' validation sets{first}. The test accuracies, in per cent, took no part in the order but for "
+        'the row marked "oracle", the one with the best worst of them.'
     )
     return f"{caption}\n\n{report.markdown(head, lines)}"
 
 
-def selected_options(algorithm, rows):
+def selected_options(row, found):
     """Give the selected setting as options of the command line, or a sentence if there is none."""
-    if not rows[0]["selected"]:
-        return f"{algorithm}: no setting is usable"
-    values = rows[0]["values"].items()
-    return " ".join(f"--set {shlex.quote(f'{algorithm}.{key}={json.dumps(value)}')}" for key, value in values)
+    if not found[0]["selected"]:
+        return f"{row.algorithm}: no setting is usable"
+    values = found[0]["values"].items()
+    return " ".join(f"--set {shlex.quote(f'{row.algorithm}.{key}={json.dumps(value)}')}" for key, value in values)

@@ -371,7 +371,6 @@ BAD = {
         "dimension is 64; GloVe 6B has 50, 100, 200 and 300",
     ),
     "dimension of another type": ({"dimension": 5.0}, TypeError, "dimension is 5.0; give a whole number"),
-    "download": ({"download": "yes"}, TypeError, "download is 'yes'; give True or False"),
     "p_e": ({"train_p": (0.1, 1.2)}, ValueError, "train_p is 1.2; give a finite number from 0 to 1"),
     "no environments": ({"train_p": ()}, ValueError, "train_p has 0 values"),
     "noise": ({"label_noise": (0.1, 0.2, 0.3)}, ValueError, "label_noise has 3 values for 2 environments"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeps import SMALL
 
-from metairm_np import experiments, search
+from metairm_np import experiments, search, storage
 from metairm_np.seeds import child
 
 RANGES = {
@@ -79,8 +79,12 @@ def record(setting, risks, accuracy, status="completed", trial=0):
 DRAWN = [{"lr": 10.0**-number} for number in range(6)]
 
 
+def row_in(experiment):
+    return search.Row("erm", experiment, "erm", DRAWN)
+
+
 def order(experiment, records):
-    return [row["setting"] for row in search.results(experiment, "erm", DRAWN, records)]
+    return [row["setting"] for row in search.results(row_in(experiment), records)]
 
 
 def test_the_criterion_orders_and_the_test_set_does_not():
@@ -102,28 +106,28 @@ def test_settings_whose_risks_differ_too_much_come_after_the_others():
 
 def test_a_setting_is_judged_by_the_mean_of_its_trials_and_needs_all_of_them():
     records = [record(0, [0.1, 0.1], 0.5), record(0, [0.7, 0.7], 0.7, trial=1), record(1, [0.3, 0.3], 0.2)]
-    rows = search.results(with_table(), "erm", DRAWN, records)
+    rows = search.results(row_in(with_table()), records)
     assert [row["setting"] for row in rows] == [1, 0]
     assert rows[1]["criterion"] == pytest.approx(0.4)
     assert rows[1]["trials"] == 2
     assert rows[1]["test_accuracy"] == {"0.9": [50.0, 70.0]}
     records[0]["status"] = "diverged"
-    rows = search.results(with_table(), "erm", DRAWN, [*records, record(4, [9.0, 9.0], 0.1)])
+    rows = search.results(row_in(with_table()), [*records, record(4, [9.0, 9.0], 0.1)])
     assert [(row["setting"], row["usable"]) for row in rows] == [(1, True), (4, True), (0, False)]
 
 
 def test_selected_is_the_first_and_oracle_the_best_on_the_test_environments():
     records = [record(0, [0.5, 0.5], 0.7), record(1, [0.4, 0.4], 0.2), record(2, [0.1, 0.1], 0.99, "diverged")]
     experiment = with_table()
-    rows = search.results(experiment, "erm", DRAWN, records)
+    rows = search.results(row_in(experiment), records)
     assert [(row["setting"], row["selected"], row["oracle"]) for row in rows] == [(1, 1, 0), (0, 0, 1), (2, 0, 0)]
-    text = search.markdown(experiment, "erm", rows, most=1)
+    text = search.markdown(row_in(experiment), rows, most=1)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     assert [line[:2] for line in lines[2:]] == [["1", "selected"], ["0", "oracle"]]
     assert "took no part in the order" in text
-    assert "unusable" in search.markdown(experiment, "erm", rows)
-    assert search.selected_options("erm", rows) == "--set erm.lr=0.1"
-    assert search.selected_options("erm", rows[2:]) == "erm: no setting is usable"
+    assert "unusable" in search.markdown(row_in(experiment), rows)
+    assert search.selected_options(row_in(experiment), rows) == "--set erm.lr=0.1"
+    assert search.selected_options(row_in(experiment), rows[2:]) == "erm: no setting is usable"
 
 
 def test_every_criterion_is_of_validation_data_alone():
@@ -217,6 +221,21 @@ def test_the_command_searches_goes_on_and_reports(tmp_path):
 
 def criterion(name):
     return {"erm": "risk", "meta_irm": "worst_error"}[name]
+
+
+def test_every_case_of_a_study_is_searched(tmp_path):
+    changes = '[cases]\none = { title = "One" }\ntwo = { title = "Two", environment = { n_classes = 5 } }\n'
+    head = (experiments.resource("experiments") / "table1_cmnist.toml").read_text().partition("[search")[0]
+    (tmp_path / "here.toml").write_text(head + TOML + changes)
+    process = run(tmp_path, "--budget", "2", "--algorithms", "erm")
+    assert process.returncode == 0, process.stderr
+    folder = next((tmp_path / "runs").glob("search-*"))
+    found = storage.read_json(folder / "search.json")
+    assert sorted(found) == ["one-erm", "two-erm"]
+    assert [one["values"] for one in sorted(found["one-erm"], key=lambda one: one["setting"])] == [
+        one["values"] for one in sorted(found["two-erm"], key=lambda one: one["setting"])
+    ]
+    assert "## One" in process.stdout and "## Two" in process.stdout
 
 
 def test_an_algorithm_without_ranges_is_one_sentence(tmp_path):

@@ -262,7 +262,7 @@ def test_data_dir_goes_before_the_environment_variable(data, tmp_path, monkeypat
 
 def test_what_is_missing_is_named(data):
     with pytest.raises(
-        FileNotFoundError, match=r"data has neither glove.6B.300d.txt, .* nor glove.6B.zip; name a folder .*download=True"
+        FileNotFoundError, match=r"data has neither glove.6B.300d.txt, .* nor glove.6B.zip; .* METAIRM_DATA, or none"
     ):
         punctuated_sst2(0, dimension=300, data_dir=data)
     (data / "sst2" / "dev.tsv").unlink()
@@ -342,10 +342,7 @@ def server(tmp_path, monkeypatch):
 
 
 def test_download_goes_to_the_cache_once_and_gives_the_same_bits(server, data, tmp_path):
-    with pytest.raises(FileNotFoundError, match="allow the download from http://.*SST-2.zip with download=True"):
-        small(None)
-    assert server == []
-    ours, again, theirs = small(None, download=True), small(None), small(data)
+    ours, again, theirs = small(None), small(None), small(data)
     assert server == ["/SST-2.zip", "/glove.6B.zip"]
     assert sorted(path.name for path in (tmp_path / "cache" / "metairm_np").iterdir()) == ["SST-2.zip", "glove.6B.zip"]
     assert ours.sources == again.sources
@@ -353,20 +350,27 @@ def test_download_goes_to_the_cache_once_and_gives_the_same_bits(server, data, t
     np.testing.assert_array_equal(ours.train[0].x, theirs.train[0].x)
 
 
-def test_download_only_of_what_is_missing_into_the_folder_that_was_named(server, data):
+def test_nothing_is_downloaded_into_a_folder_that_was_named(server, data):
     (data / "glove" / "glove.6B.50d.txt").unlink()
-    assert small(data, download=True).verified == ["glove.6B.zip"]
+    with pytest.raises(FileNotFoundError, match="or none, then it is downloaded from http://.*glove.6B.zip"):
+        small(data)
+    assert server == []
+
+
+def test_only_what_is_missing_is_downloaded(server, tmp_path):
+    cache = tmp_path / "cache" / "metairm_np"
+    cache.mkdir(parents=True)
+    sentences_in_a_zip(cache)
+    small(None)
     assert server == ["/glove.6B.zip"]
-    assert (data / "glove.6B.zip").is_file()
 
 
-def test_download_of_another_file_is_refused_and_leaves_nothing(server, data, monkeypatch):
-    (data / "glove" / "glove.6B.50d.txt").unlink()
+def test_download_of_another_file_is_refused_and_leaves_nothing(server, tmp_path, monkeypatch):
     monkeypatch.setitem(text_data.PUBLISHED, "glove.6B.zip", "0" * 64)
     with pytest.raises(ValueError, match=r"glove.6B.zip gave a file whose SHA-256 is not 0{64}; try again, or get it by hand"):
-        small(data, download=True)
-    assert server == ["/glove.6B.zip"]
-    assert sorted(path.name for path in data.iterdir()) == ["glove", "sst2"]
+        small(None)
+    assert server == ["/SST-2.zip", "/glove.6B.zip"]
+    assert [path.name for path in (tmp_path / "cache" / "metairm_np").iterdir()] == ["SST-2.zip"]
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/SST-2.zip", "gone"])
@@ -377,7 +381,7 @@ def test_download_says_when_it_fails(server, tmp_path, monkeypatch, address):
     with pytest.raises(
         OSError, match=r"cannot download http://127.0.0.1:.*; get it by hand, put it into .*cache.* METAIRM_DATA$"
     ) as caught:
-        small(None, download=True)
+        small(None)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value).partition(" (")[2].partition("); get it by hand")[0]) <= 160
     assert not list((tmp_path / "cache" / "metairm_np").glob("*"))
@@ -387,8 +391,5 @@ def test_without_pooch(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     monkeypatch.delenv("METAIRM_DATA", raising=False)
     assert len(small(data).test(0.9)) == 2  # no need of it
-    with pytest.raises(FileNotFoundError, match=r"--data-dir .* METAIRM_DATA, or .* pip install 'metairm-np\[text\]'"):
+    with pytest.raises(FileNotFoundError, match=r"--data-dir .* METAIRM_DATA, .* pip install 'metairm-np\[text\]'"):
         small(None)
-    (data / "glove" / "glove.6B.50d.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"pip install 'metairm-np\[text\]'"):
-        small(data, download=True)

@@ -20,7 +20,7 @@ MARKS = ("!", ".")  # what is appended for z = 0 and z = 1
 
 def punctuated_sst2(
     seed, train_p=(0.1, 0.2), label_noise=0.25, n_per_env=None, validation=0.2, source="glue", dimension=100, data_dir=None,
-    download=False, dtype="float64",
+    dtype="float64",
 ):  # fmt: skip
     """Make one trial of PunctuatedSST-2.
 
@@ -47,10 +47,9 @@ def punctuated_sst2(
         Columns of x: 50, 100, 200 or 300; any number for the synthetic source.
     data_dir : str or path, optional
         A folder that has train.tsv and dev.tsv in sst2/, in SST-2/, in SST-2.zip or beside these, and glove.6B.100d*.txt,
-        glove.6B.100d*.txt.gz or glove.6B.zip, also in glove/. Default: the environment variable METAIRM_DATA, and without
-        it pooch's cache.
-    download : bool, default False
-        Fetch what is missing there: SST-2.zip (7 MB) and glove.6B.zip (862 MB). Needs pooch, `pip install 'metairm-np[text]'`.
+        glove.6B.100d*.txt.gz or glove.6B.zip, also in glove/. Default: the environment variable METAIRM_DATA. Without
+        either SST-2.zip (7 MB) and glove.6B.zip (862 MB) are downloaded once, which needs pooch: `pip install
+        'metairm-np[text]'`.
     dtype : {"float64", "float32"}, default "float64"
 
     Returns
@@ -66,11 +65,10 @@ def punctuated_sst2(
         If a file is missing, or cannot be downloaded.
     """
     checks.choice("source", source, ("glue", "synthetic"))
-    checks.switch("download", download)
     checks.count("dimension", dimension, 1)
     if source == "glue" and dimension not in text_data.DIMENSIONS:
         raise ValueError(f"dimension is {dimension}; GloVe 6B has 50, 100, 200 and 300")
-    files = text_data.locate(dimension, data_dir, download) if source == "glue" else None
+    files = text_data.locate(dimension, data_dir) if source == "glue" else None
     return PunctuatedSentences(
         embedded(files, int(dimension)), seed, train_p=train_p, label_noise=label_noise, n_per_env=n_per_env,
         validation=validation, dtype=dtype,

@@ -31,7 +31,6 @@ PUBLISHED = {  # SHA-256 of the files that are known by it; other copies are as 
     "glove.6B.zip": "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
     "glove.6B.50d.txt": "d8f717f8dd4b545cb7f418ef9f3d0c3e6e68a6f48b97d32f8b7aae40cb31f96f",
 }
-FOLDER = "name a folder that has them with --data-dir (data_dir in Python) or METAIRM_DATA"
 
 
 class File(NamedTuple):
@@ -169,17 +168,15 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def locate(dimension, data_dir=None, download=False):
-    """Find the sentences and the vectors.
+def locate(dimension, data_dir=None):
+    """Find the sentences and the vectors, or fetch them if no folder is named.
 
     Parameters
     ----------
     dimension : {50, 100, 200, 300}
     data_dir : str or path, optional
-        The folder that has them; default: the environment variable METAIRM_DATA, and without it the cache that pooch has for
-        this project.
-    download : bool, default False
-        Fetch what is not in the folder into it: SST-2.zip (7 MB) or glove.6B.zip (862 MB).
+        The folder that has them; default: the environment variable METAIRM_DATA. Without either it is the cache that pooch has
+        for this project, into which SST-2.zip (7 MB) and glove.6B.zip (862 MB) are downloaded once.
 
     Returns
     -------
@@ -189,27 +186,27 @@ def locate(dimension, data_dir=None, download=False):
     Raises
     ------
     FileNotFoundError
-        If something is missing, and may not or cannot be fetched.
+        If something is missing in the folder that is named, or none is named and pooch is not installed.
     OSError, ValueError
         If a download fails, or gives another file than it should.
     """
-    folder = data_folder(data_dir)
+    folder, named = data_folder(data_dir)
     sentences, vectors = find_sentences(folder), find_vectors(folder, dimension)
     if not sentences:
-        _fetch_or_raise("SST-2.zip", folder, download, "sst2/train.tsv with sst2/dev.tsv")
+        _fetch_or_raise("SST-2.zip", folder, named, "sst2/train.tsv with sst2/dev.tsv")
         sentences = find_sentences(folder)
     if not vectors:
-        _fetch_or_raise("glove.6B.zip", folder, download, f"glove.6B.{dimension}d.txt, glove.6B.{dimension}d.txt.gz")
+        _fetch_or_raise("glove.6B.zip", folder, named, f"glove.6B.{dimension}d.txt, glove.6B.{dimension}d.txt.gz")
         vectors = find_vectors(folder, dimension)
     return *sentences, vectors
 
 
 def data_folder(data_dir):
-    """Give the folder that the user named, or else pooch's cache."""
+    """Give the folder, and whether the user named it; else it is pooch's cache."""
     if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
         raise TypeError(f"data_dir is {data_dir!r}; give the path of a folder")
     named = data_dir or os.environ.get("METAIRM_DATA")
-    return Path(named).expanduser() if named else Path(_pooch().os_cache("metairm_np"))
+    return (Path(named).expanduser(), True) if named else (Path(_pooch().os_cache("metairm_np")), False)
 
 
 def find_sentences(folder):
@@ -233,11 +230,11 @@ def find_vectors(folder, dimension):
     return None
 
 
-def _fetch_or_raise(archive, folder, download, others):
-    if not download:
+def _fetch_or_raise(archive, folder, named, others):
+    if named:
         raise FileNotFoundError(
-            f"{folder} has neither {others} nor {archive}; {FOLDER}, or allow the download from {ADDRESSES[archive]} with "
-            "download=True"
+            f"{folder} has neither {others} nor {archive}; name another folder with --data-dir (data_dir in Python) or "
+            f"METAIRM_DATA, or none, then it is downloaded from {ADDRESSES[archive]}"
         )
     fetch(archive, folder)
 
@@ -265,7 +262,8 @@ def _pooch():
         import pooch
     except ImportError:
         raise FileNotFoundError(
-            f"the sentences of SST-2 and the GloVe vectors do not come with the project; {FOLDER}, or to download them install "
-            "pooch: pip install 'metairm-np[text]'"
+            "the sentences of SST-2 and the GloVe vectors do not come with the project; name a folder that has them with "
+            "--data-dir (data_dir in Python) or METAIRM_DATA, install pooch to download them, pip install 'metairm-np[text]', "
+            "or take made-up ones with --source synthetic"
         ) from None
     return pooch

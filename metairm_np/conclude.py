@@ -1,0 +1,36 @@
+"""What a command leaves when its trials have ended: tables, figures and files."""
+
+from metairm_np import figures, report, search, storage
+from metairm_np.folder import row_of
+
+BEST = 10  # settings of a search that are printed; all are in its files
+
+
+def conclude_table(args, study, folder, command):
+    """Print the tables of all finished trials in `folder`, and write them with their figures."""
+    records = folder.summaries([row_of(name, case) for case, e in study.cases.items() for name in e.algorithms])
+    if not records:
+        return
+    machine = storage.read_json(folder.path / "machine.json")
+    parts = report.caption(study, records, args.dtype), report.tables(study, records), report.audit_line(records)
+    print("\n" + "\n\n".join(parts) + "\n")
+    storage.write(folder.path / "results.csv", report.results_csv(records))
+    storage.write(folder.path / "report.md", report.report(study, records, args.dtype, machine, command, study.figures))
+    for name in study.figures:
+        for kind, image in figures.render(figures.FIGURES[name](figures.Results(study, records, folder))).items():
+            storage.write(folder.path / f"{name}.{kind}", image)
+
+
+def conclude_search(study, rows, folder, command):
+    """Print the best settings of a search, and write all of them."""
+    records, found, texts = report.by_row(folder.summaries([row.name for row in rows])), {}, []
+    for row in rows:
+        if row.name in records:
+            results = found[row.name] = search.results(row, records[row.name])
+            heading = f"## {row.experiment.case_title}\n\n" if row.experiment.case else ""
+            options = search.selected_options(row, results)
+            print(f"\n{heading}{search.markdown(row, results, BEST)}\n\nselected: {options}\n")
+            texts.append(heading + search.markdown(row, results))
+    text = "\n\n".join([f"# Search: {study.title}", *texts, f"Made with `{command}`"])
+    storage.write(folder.path / "search.md", f"{text}\n")
+    storage.write_json(folder.path / "search.json", found, indent=1)

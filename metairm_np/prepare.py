@@ -1,0 +1,114 @@
+"""A command line to what it asks for: the trials, the run folder, and how to conclude."""
+
+import os
+from argparse import Namespace
+from dataclasses import fields
+from pathlib import Path
+
+from metairm_np import checks, conclude, search, storage, sweep, trials
+from metairm_np.experiments import available, load_study, resolve
+from metairm_np.folder import Folder, row_of
+from metairm_np.seeds import seed_sequence
+from metairm_np.training import ENGINES
+
+PAPER = "paper"  # the name of all experiments that belong to the paper
+
+
+def prepare(args):
+    """Check what all commands take, and give the study and the algorithms that are wanted."""
+    for name in ("trials", "audit_every", "checkpoint_every"):
+        if getattr(args, name) is not None:
+            checks.count(f"--{name.replace('_', '-')}", getattr(args, name), 1)
+    checks.choice("dtype", args.dtype, ("float32", "float64"))
+    checks.choice("engine", args.engine, ENGINES)
+    seed_sequence(args.seed)
+    study = load_study(args.experiment, args.set, args.quick)
+    algorithms = study.algorithms
+    if args.algorithms is not None:
+        algorithms = [name.strip() for name in args.algorithms.split(",")]
+        for name in algorithms:
+            checks.choice("algorithm", name, study.algorithms)
+    return study, algorithms
+
+
+def everything(args, command):
+    """Give what `execute` needs, one entry per run folder: several for "paper", all the paper's tables and figures."""
+    if args.data_dir is not None:
+        os.environ["METAIRM_DATA"] = str(Path(args.data_dir).expanduser().absolute())  # workers get it, too
+    if args.source is not None:
+        args.set.append(f"source={args.source}")
+    if args.command == "search":
+        return [prepare_search(args, command)]
+    if args.experiment != PAPER:
+        return [prepare_table(args, command)]
+    configs = [config for config in available().values() if config.get("artefacts")]
+    configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
+    return [prepare_table(Namespace(**{**vars(args), "experiment": config["name"]}), command) for config in configs]
+
+
+def check_data(args, experiment, variants):
+    """Raise unless the data can be made, and the algorithms of all `variants` of the experiment can be trained on it."""
+    trial = experiment.data(args.seed)
+    for variant in variants:
+        for algorithm in variant.algorithms.values():
+            algorithm.settings.check_for(len(trial.train_p), len(trial.validation))
+
+
+def open_folder(args, kind, study, more, rows, first, settings=None):
+    """Make the run folder, with the config, the machine and the plan in it."""
+    name = f"{study.name}-quick" if args.quick else study.name
+    folder = Folder(Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}")
+    config = {field.name: getattr(study, field.name) for field in fields(study)}
+    config.update(seed=args.seed, dtype=args.dtype, engine=args.engine)
+    config["cases"] = {case: experiment.config for case, experiment in study.cases.items()}
+    try:
+        storage.write_json(folder.path / "config.json", config, indent=1)
+        storage.write_json(folder.path / "machine.json", trials.machine(), indent=1)
+        folder.plan(rows, first, args.trials, settings)
+    except OSError as error:
+        raise OSError(f"cannot write to {folder.path} ({error.strerror}); name a folder you may write to with --out") from None
+    return folder
+
+
+def tasks_of(args, experiment, algorithms, folder, first=0, setting=None, keep_params=False):
+    """Give the trials that are asked for."""
+    keep_params = keep_params or args.save_params
+    return sweep.tasks_of(
+        experiment, algorithms, range(first, first + args.trials), args.seed, args.dtype, folder, engine=args.engine,
+        audit_every=args.audit_every, checkpoint_every=args.checkpoint_every, keep_params=keep_params, setting=setting,
+    )  # fmt: skip
+
+
+def prepare_table(args, command):
+    """Give what `execute` needs to make a study's tables and figures."""
+    study, algorithms = prepare(args)
+    rows, wanted = [], {}
+    for case, experiment in study.cases.items():
+        wanted[case] = [name for name in algorithms if name in experiment.algorithms]
+        check_data(args, experiment, [experiment])
+        rows += [row_of(name, case) for name in wanted[case]]
+    folder, tasks = open_folder(args, "", study, {}, rows, 0), []
+    for case, experiment in study.cases.items():
+        tasks += tasks_of(args, experiment, wanted[case], folder, keep_params=study.keep_params)
+    return tasks, folder, lambda: conclude.conclude_table(args, study, folder, command)
+
+
+def prepare_search(args, command):
+    """Give what `execute` needs to search for settings, in each case of the study."""
+    checks.count("--budget", args.budget, 1)
+    study, algorithms = prepare(args)
+    rows = search.rows(study, algorithms, args.algorithms is not None, args.budget, args.seed)
+    variants = {
+        row.name: [resolve(search.with_setting(row.experiment.config, row.algorithm, v)) for v in row.drawn] for row in rows
+    }
+    for row in rows:
+        check_data(args, row.experiment, variants[row.name])
+    tables = [experiment.config.get("search", {}) for experiment in study.cases.values()]
+    names = [row.name for row in rows]
+    folder = open_folder(args, "search-", study, {"search": tables}, names, search.FIRST_TRIAL, args.budget)
+    tasks = []
+    for row in rows:
+        for number, variant in enumerate(variants[row.name]):
+            tasks += tasks_of(args, variant, [row.algorithm], folder, search.FIRST_TRIAL, number)
+    tasks.sort(key=lambda task: task.trial)  # those of a trial share its data
+    return tasks, folder, lambda: conclude.conclude_search(study, rows, folder, command)
