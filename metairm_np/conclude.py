@@ -15,6 +15,9 @@ def conclude_table(args, study, folder, command):
     parts = report.caption(study, records, args.dtype), report.tables(study, records), report.audit_line(records)
     print("\n" + "\n\n".join(parts) + "\n")
     storage.write(folder.path / "results.csv", report.results_csv(records))
+    config = storage.read_json(folder.path / "config.json")
+    everything = {"command": command, "machine": machine, "config": config, "trials": records}
+    storage.write_json(folder.path / "results.json", everything)
     storage.write(folder.path / "report.md", report.report(study, records, args.dtype, machine, command, study.figures))
     for name in study.figures:
         for kind, image in figures.render(figures.FIGURES[name](figures.Results(study, records, folder))).items():

@@ -71,7 +71,7 @@ class Experiment:
 
         Defaults count as if they were written out, and labels, titles and published figures do not count.
         """
-        defaults = {key: value.default for key, value in generator_options(self.generator).items()}
+        defaults = generator_defaults(self.generator)
         decisive = {
             "environment": {"generator": self.generator, **defaults, **self.environment},
             "test": [self.test_p, self.table_p],
@@ -182,8 +182,9 @@ def load_study(name, overrides=(), quick=False):
         for text in overrides:
             override(variant, text)
         experiments[case] = resolve(variant)
+    title = next(iter(experiments.values())).title
     return Study(
-        name=config["name"], title=config["title"], reproduces=config["reproduces"], artefacts=config.get("artefacts", []),
+        name=config["name"], title=title, reproduces=config["reproduces"], artefacts=config.get("artefacts", []),
         figures=config.get("figures", []), keep_params=config.get("keep_params", False), cases=experiments, quick=quick,
     )  # fmt: skip
 
@@ -283,6 +284,11 @@ def generator_options(generator):
     return {key: option for key, option in options.items() if key not in ("seed", "dtype", "options")}
 
 
+def generator_defaults(generator):
+    """Give the defaults of a generator's keywords, a dict."""
+    return {key: option.default for key, option in generator_options(generator).items()}
+
+
 def algorithm_keys(algorithm):
     """Give the keys of an algorithm's table: its label, its published figures, its settings and its objective's keywords."""
     hyper = spec.objective_keywords(algorithm.get("objective", ""))
@@ -314,8 +320,11 @@ def resolve(config):
             algorithms[name] = _algorithm(name, table)
         except (ValueError, TypeError) as error:
             raise type(error)(f"algorithm {name!r}: {error}") from None
+    title = config["title"]
+    for key, value in {**generator_defaults(config["environment"]["generator"]), **environment}.items():
+        title = title.replace(f"{{{key}}}", str(value))
     return Experiment(
-        name=config["name"], title=config["title"], case=config.get("case", ""), case_title=config.get("case_title", ""),
+        name=config["name"], title=title, case=config.get("case", ""), case_title=config.get("case_title", ""),
         generator=config["environment"]["generator"], environment=environment, test_p=test_p, table_p=table_p, columns=columns,
         bounds=config.get("bounds", {}), algorithms=algorithms, config=config,
     )  # fmt: skip

@@ -9,6 +9,8 @@ Train the algorithms of an experiment and print its table beside the paper's.
   python -m metairm_np.run list             what there is, and about how long it takes
   python -m metairm_np.run cmnist           Colored MNIST, one trial of each of six algorithms, on real images
   python -m metairm_np.run cmnist --quick   the same as a smoke test, within a minute
+  python -m metairm_np.run table2           one of table1 to table6 and figure3 to figure10
+  python -m metairm_np.run paper            all of them, the cheapest first
   python -m metairm_np.run status runs      how far the runs in a folder have come
   python -m metairm_np.run report runs      one HTML page of them
   python -m metairm_np.run search cmnist --budget 20
@@ -16,7 +18,7 @@ Train the algorithms of an experiment and print its table beside the paper's.
 """
 RUN_EPILOG = """\
 Results go into DIR/NAME-HASH/, where HASH names the settings, the seed and the dtype: config.json, machine.json, one JSON
-a trial in trials/ (with the history of its training), results.csv, report.md, accuracy.png and accuracy.svg. The same
+a trial in trials/ (with the history of its training), results.json and .csv, report.md, figures as .png and .svg. The same
 command again goes on where it stopped, whatever stopped it, and reuses the trials that are finished there; more --trials
 or --algorithms add to them. Ctrl-C once finishes what runs, twice stops at once. Several commands may share a folder.
 
@@ -69,7 +71,7 @@ def parse(arguments):
         _shared(p)
         return p.parse_args(arguments[1:])
     p = _parser("run", RUN, RUN_EPILOG)
-    p.add_argument("experiment", help="the name of an experiment, the path of a TOML file like those, or: list")
+    p.add_argument("experiment", help="an experiment, table1 ... figure10, the path of a TOML file, or: paper, list")
     p.add_argument("--trials", type=int, default=1, metavar="N", help="how many seeds (default: 1; the paper: 10)")
     _shared(p)
     p.add_argument("--version", action="version", version=f"metairm_np {__version__}")

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from metairm_np import checks, conclude, search, storage, sweep, trials
-from metairm_np.experiments import available, load_study, resolve
+from metairm_np.experiments import available, environment_keys, inherit, load_study, resolve
 from metairm_np.folder import Folder, row_of
 from metairm_np.seeds import seed_sequence
 from metairm_np.training import ENGINES
@@ -35,15 +35,18 @@ def everything(args, command):
     """Give what `execute` needs, one entry per run folder: several for "paper", all the paper's tables and figures."""
     if args.data_dir is not None:
         os.environ["METAIRM_DATA"] = str(Path(args.data_dir).expanduser().absolute())  # workers get it, too
-    if args.source is not None:
-        args.set.append(f"source={args.source}")
-    if args.command == "search":
-        return [prepare_search(args, command)]
-    if args.experiment != PAPER:
-        return [prepare_table(args, command)]
-    configs = [config for config in available().values() if config.get("artefacts")]
-    configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
-    return [prepare_table(Namespace(**{**vars(args), "experiment": config["name"]}), command) for config in configs]
+    if args.command == "run" and args.experiment == PAPER:
+        configs = [inherit(config) for config in available().values() if config.get("artefacts")]
+        configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
+        studies = [(config["name"], "source" in environment_keys(config)) for config in configs]
+    else:
+        studies = [(args.experiment, True)]
+    prepared = []
+    for name, has_source in studies:
+        source = [f"source={args.source}"] if args.source is not None and has_source else []
+        own = Namespace(**{**vars(args), "experiment": name, "set": [*args.set, *source]})
+        prepared.append(prepare_search(own, command) if args.command == "search" else prepare_table(own, command))
+    return prepared
 
 
 def check_data(args, experiment, variants):

@@ -6,7 +6,7 @@ import sys
 
 from metairm_np import blas, checks, executors, fast, options, prepare, report, storage, sweep, trials
 from metairm_np.console import Console
-from metairm_np.experiments import available
+from metairm_np.experiments import available, load
 from metairm_np.page import page
 from metairm_np.status import run_folders, status
 
@@ -46,7 +46,7 @@ def listing():
     rows = []
     for name, config in available().items():
         minutes = config.get("minutes", 0)
-        rows.append([name, config["reproduces"], config["title"], f"about {minutes:g} min" if minutes else "unknown"])
+        rows.append([name, config["reproduces"], load(name).title, f"about {minutes:g} min" if minutes else "unknown"])
     return report.markdown(["experiment", "reproduces", "what", "one trial, two cores"], rows)
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from metairm_np import storage, sweep, trials
+from metairm_np import options, prepare, storage, sweep, trials
 from metairm_np.executors import serial
 from metairm_np.experiments import load
 from metairm_np.folder import Folder
@@ -77,7 +77,7 @@ def test_engines_agree_and_have_folders_of_their_own(tmp_path):
 def test_files_of_a_run(quick):
     _, folder = quick
     names = {path.name for path in folder.iterdir()}
-    files = "config.json machine.json plan.json .claims trials results.csv report.md accuracy.png accuracy.svg"
+    files = "config.json machine.json plan.json .claims trials results.csv results.json report.md accuracy.png accuracy.svg"
     assert names == set(files.split())
     config = json.loads((folder / "config.json").read_text())
     assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)
@@ -189,6 +189,34 @@ def test_a_folder_that_cannot_be_written_any_more_is_one_sentence(tmp_path):
     assert process.returncode == 2
     assert process.stderr.startswith("error: cannot write to runs/")
     assert process.stderr.count("\n") == 1
+
+
+def test_paper_is_every_table_and_figure_of_the_paper(tmp_path, monkeypatch):
+    monkeypatch.delenv("METAIRM_DATA", raising=False)
+    args = options.parse(["paper", "--source", "synthetic", "--out", str(tmp_path), "--trials", "2"])
+    prepared = prepare.everything(args, "command")
+    assert len(prepared) == len(list(tmp_path.iterdir()))
+    configs = [storage.read_json(folder.path / "config.json") for _, folder, _ in prepared]
+    artefacts = {artefact for config in configs for artefact in config["artefacts"]}
+    assert artefacts == {f"table{n}" for n in range(1, 7)} | {f"figure{n}" for n in range(3, 11)}
+    assert all(task.trial in (0, 1) for tasks, _, _ in prepared for task in tasks)
+
+
+def test_data_dir_says_where_the_sentences_are(tmp_path):
+    process = run("table6", "--data-dir", "nowhere", cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.startswith(f"error: {tmp_path / 'nowhere'} has neither sst2/train.tsv")
+    assert process.stderr.count("\n") == 1
+
+
+def test_a_made_up_source_needs_no_files(tmp_path):
+    settings = ["--set", "steps=2", "--quick", "--algorithms", "erm", "--source", "synthetic"]
+    process = run("table6", *settings, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert "(synthetic, vectors of 100 dimensions)" in process.stdout
+    process = run("cmnist", *settings, cwd=tmp_path)
+    assert process.returncode == 2
+    assert "knows no key 'source'" in process.stderr
 
 
 def test_list(tmp_path):
