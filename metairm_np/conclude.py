@@ -20,7 +20,9 @@ def conclude_table(args, study, folder, command):
     storage.write_json(folder.path / "results.json", everything)
     storage.write(folder.path / "report.md", report.report(study, records, args.dtype, machine, command, study.figures))
     for name in study.figures:
-        for kind, image in figures.render(figures.FIGURES[name](figures.Results(study, records, folder))).items():
+        figure, numbers = figures.make(name, figures.Results(study, records, folder))
+        storage.write_json(folder.path / f"{name}.json", numbers)
+        for kind, image in figures.render(figure).items():
             storage.write(folder.path / f"{name}.{kind}", image)
 
 

@@ -63,9 +63,9 @@ def _section(study, records, folder, config):
             parts.append(_table(*report.table_rows(experiment, group)))
     parts.append(f"<p>{escape(report.audit_line(records))}</p>")
     for name in study.figures:
-        svg = figures.render(figures.FIGURES[name](figures.Results(study, records, folder)))["svg"]
+        svg = figures.render(figures.make(name, figures.Results(study, records, folder))[0])["svg"]
         data = base64.b64encode(svg).decode()
-        text = figures.FIGURES[name].__doc__.splitlines()[0]
+        text = figures.FIGURES[name]
         parts.append(f'<figure><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}"></figure>')
     seconds = sum(record["seconds"] for record in records)
     facts = {

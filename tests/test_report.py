@@ -61,13 +61,12 @@ def test_csv_has_every_trial_the_diverged_too():
 
 @pytest.mark.parametrize("figure", ["accuracy", "accuracy_over_cases"])
 def test_figure_is_the_same_bytes_each_time_and_skips_what_has_no_number(figure):
-    draw = figures.FIGURES[figure]
-    one, two = (figures.render(draw(figures.Results(STUDY, RECORDS))) for _ in range(2))
+    one, two = (figures.render(figures.make(figure, figures.Results(STUDY, RECORDS))[0]) for _ in range(2))
     assert one == two
     assert one["png"].startswith(b"\x89PNG")
     assert b"<svg" in one["svg"]
     few = [record("erm", 0, 0.1, "diverged"), record("meta_irm", 0, 0.5)]
-    only_diverged = figures.render(draw(figures.Results(STUDY, few)))
+    only_diverged = figures.render(figures.make(figure, figures.Results(STUDY, few))[0])
     assert only_diverged["png"] != one["png"]
 
 

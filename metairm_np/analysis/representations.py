@@ -1,6 +1,6 @@
 """How alike a network's representations are before and after the inner step (Figure 9), and across environments (10)."""
 
-from metairm_np import fast, mlp
+from metairm_np import fast, mlp, spec
 from metairm_np.analysis.pwcca import pwcca
 
 
@@ -24,22 +24,24 @@ def layers(params, x):
     return [*outputs[1:], outputs[-1] @ W + b]
 
 
-def similarity_after_adaptation(params, env, inner_lr, inner_steps=1, inner_l2=0.0):
+def similarity_after_adaptation(params, env, settings):
     """Give the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3), on the samples adapted to.
 
     Parameters
     ----------
     params : list of (W, b)
     env : Environment
-    inner_lr, inner_steps, inner_l2
-        As for `metairm_np.spec.adapt`.
+    settings : metairm_np.training.Settings
+        Of meta-IRM: inner_lr, inner_steps and inner_l2 are used, DropGrad's noise is left out.
 
     Returns
     -------
     list of float
-        From 0 to 1, the logits' last.
+        From 0 to 1, the classifier's (the logits') last.
     """
-    adapted = fast.adapt(params, env, inner_lr, inner_steps, inner_l2=inner_l2)
+    hyper = spec.with_inner_l2(settings.hyper, settings.l2)
+    inner = {key: hyper[key] for key in ("inner_steps", "inner_l2") if key in hyper}
+    adapted = fast.adapt(params, env, hyper["inner_lr"], **inner)
     return [pwcca(before, after) for before, after in zip(layers(params, env.x), layers(adapted, env.x))]
 
 
