@@ -265,7 +265,7 @@ def settable_keys(config):
     keys = [f"environment.{key}" for key in environment_keys(config)] + ["test.p_e", "test.table"]
     for name, table in config["algorithms"].items():
         keys += [f"algorithms.{name}.{key}" for key in algorithm_keys(table)]
-        keys += [f"algorithms.{name}.early_stopping.{key}" for key in STOPPING_KEYS if "early_stopping" in table]
+        keys += [f"algorithms.{name}.early_stopping.{key}" for key in STOPPING_KEYS if table.get("early_stopping")]
     return keys
 
 
@@ -334,6 +334,8 @@ def _algorithm(name, table):
     checks.keys("its table", table, algorithm_keys(table))
     settings = {key: value for key, value in table.items() if key in SETTINGS_KEYS}
     hyper = {key: value for key, value in table.items() if key not in (*SETTINGS_KEYS, "label", "paper")}
+    if settings.get("early_stopping") is False:  # how to leave out a rule that the config has from another one
+        del settings["early_stopping"]
     if "early_stopping" in settings:
         checks.keys("early_stopping", settings["early_stopping"], STOPPING_KEYS)
         for key in ("threshold", "arm"):

@@ -16,7 +16,7 @@ from metairm_np.report import accuracies, by_algorithm, usable
 from metairm_np.seeds import child
 
 MARKERS = "osD^vPX*"
-MANY = 20  # places beyond which a line has no markers
+MANY = 20  # places beyond which a line is drawn as a curve with a band
 
 
 class Results(NamedTuple):
@@ -96,10 +96,31 @@ def penalty_over_steps(results):
     lines = []
     for case, experiment in results.study.cases.items():
         histories = [results.folder.history(record["name"]) for record in results.of(case, "irmv1")]
-        penalties = [{row["step"]: np.mean(row["penalty"]) for row in history if "penalty" in row} for history in histories]
-        steps = sorted(set.intersection(*map(set, penalties))) if penalties else []
-        lines.append(Line(experiment.case_title, steps, [[p[step] for p in penalties] for step in steps]))
+        lines.append(_over_steps(experiment.case_title, histories, "penalty", np.mean))
     return [Panel("", "step", lines, "IRMv1 penalty", None, log=True)]
+
+
+def over_steps(results):
+    """Give test accuracies and the gap of the validation risks over the steps of training, lines by algorithm and case."""
+    experiments = results.study.cases
+    watched = next(iter(experiments.values())).table_p
+    panels = [Panel(f"$p_e$ = {p_e:g}", "step", []) for p_e in (watched[0], watched[-1])]
+    gaps = Panel("what early stopping watches", "step", [], "first minus second validation risk", None, levels={"": 0.0})
+    for case, experiment in experiments.items():
+        for name, algorithm in experiment.algorithms.items():
+            histories = [results.folder.history(record["name"]) for record in results.of(case, name)]
+            label = f"{algorithm.label} {experiment.case_title}".strip()
+            for panel, place in zip(panels, (0, -1)):
+                panel.lines.append(_over_steps(label, histories, "test_accuracy", lambda row, k=place: 100 * row[k]))
+            gaps.lines.append(_over_steps(label, histories, "validation_risk", lambda row: row[0] - row[1]))
+    return [*panels, gaps]
+
+
+def _over_steps(label, histories, key, number):
+    """Give the line of a quantity in the histories of the trials of a row, at the steps that all of them have."""
+    found = [{row["step"]: number(row[key]) for row in history if key in row} for history in histories]
+    steps = sorted(set.intersection(*map(set, found))) if found else []
+    return Line(label, steps, [[one[step] for one in found] for step in steps])
 
 
 def similarity_after_adaptation(results):
@@ -140,6 +161,7 @@ PANELS = {
     "accuracy": accuracy_over_p_e,
     "accuracy_over_cases": accuracy_over_cases,
     "penalty": penalty_over_steps,
+    "over_steps": over_steps,
     "similarity_after_adaptation": similarity_after_adaptation,
     "similarity_across": similarity_across,
 }
@@ -147,6 +169,7 @@ FIGURES = {  # and what they show
     "accuracy": "Test accuracy over the p_e of the test environment",
     "accuracy_over_cases": "Test accuracy, case by case",
     "images": "Training images, an environment a row",
+    "over_steps": "Test accuracy and the gap of the validation risks over the steps of training",
     "penalty": "IRMv1 penalty over the steps of training",
     "similarity_after_adaptation": "PWCCA similarity of each layer before and after the inner step",
     "similarity_across": "PWCCA similarity of representations across environments",
@@ -164,15 +187,20 @@ def make(name, results):
 def draw(title, panels):
     """Draw panels side by side: means over trials, with their population standard deviation where there are several."""
     figure = Figure(figsize=((7 if len(panels) == 1 else 4.5) * len(panels), 4.5), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels):
+    alike = len({panel.ylabel for panel in panels}) == 1
+    for axes, panel in zip(figure.subplots(1, len(panels), sharey=alike, squeeze=False)[0], panels):
         for index, line in enumerate(panel.lines):
             there = [(place, values) for place, values in zip(line.places, line.values) if len(values)]
             means = [np.mean(values) for _, values in there]
             spread = [np.std(values) for _, values in there] if any(len(values) > 1 for _, values in there) else None
-            marker = MARKERS[index % len(MARKERS)] if len(there) < MANY else ""
-            axes.errorbar(
-                [place for place, _ in there], means, spread, marker=marker, markersize=4, capsize=2, label=line.label
-            )
+            places = [place for place, _ in there]
+            if len(places) > MANY:
+                axes.plot(places, means, label=line.label)
+                if spread:
+                    axes.fill_between(places, np.subtract(means, spread), np.add(means, spread), alpha=0.2)
+            else:
+                marker = MARKERS[index % len(MARKERS)]
+                axes.errorbar(places, means, spread, marker=marker, markersize=4, capsize=2, label=line.label)
         for label, value in panel.levels.items():
             axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
             place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
@@ -180,7 +208,8 @@ def draw(title, panels):
         axes.set(title=panel.title, xlabel=panel.xlabel, ylim=panel.ylim, yscale="log" if panel.log else "linear")
         axes.tick_params(axis="x", labelrotation=30 if not panel.xlabel else 0)
         axes.legend(fontsize=8)
-    figure.axes[0].set_ylabel(panels[0].ylabel)
+        if panel is panels[0] or not alike:
+            axes.set_ylabel(panel.ylabel)
     figure.suptitle(title)
     return figure
 

@@ -1,4 +1,4 @@
-"""Early stopping where the training environments' validation risks agree.
+"""Early stopping where the training environments' risks agree.
 
 The paper stops when the standard deviation s_t of the validation risks falls below a threshold. At step 0 all predictions
 are alike, so s_0 is below any threshold that is of use; the rule therefore waits for s_t to have been large first.
@@ -14,7 +14,7 @@ from metairm_np import checks
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When to stop, in terms of s_t, the population standard deviation of the smoothed validation risks after t updates.
+    """When to stop, in terms of s_t, the population standard deviation of the environments' smoothed risks after t updates.
 
     1. Nothing happens before step `warmup`.
     2. From then on the rule is armed by the first s_t >= `arm`.
@@ -32,6 +32,9 @@ class StoppingRule:
     smoothing : int >= 1, default 1
         Each risk is averaged over about so many steps before s_t is taken, m <- m + (risk - m) / min(t + 1, smoothing),
         because DropGrad makes single steps jump; 1 means no smoothing.
+    samples : {"validation", "all"}, default "validation"
+        Whose risks: of each training environment the held-out samples, as in the paper, or the training samples, too. With more
+        samples s_t has less sampling error, which is what most of the spread between trials comes from (docs/dynamics.md).
     """
 
     threshold: float
@@ -39,6 +42,7 @@ class StoppingRule:
     warmup: int = 60
     patience: int = 0
     smoothing: int = 1
+    samples: str = "validation"
 
     def __post_init__(self):
         checks.number("threshold", self.threshold, low=0)
@@ -46,6 +50,7 @@ class StoppingRule:
         checks.count("warmup", self.warmup, 0)
         checks.count("patience", self.patience, 0)
         checks.count("smoothing", self.smoothing, 1)
+        checks.choice("samples", self.samples, ("validation", "all"))
 
 
 class EarlyStopping:
@@ -57,7 +62,7 @@ class EarlyStopping:
         self.best, self.best_step, self.best_sigma = None, None, math.inf
 
     def update(self, step, risks, params):
-        """Take in the validation risks and the parameters of `step`, every step from 0 on; tell whether to stop."""
+        """Take in the environments' risks and the parameters of `step`, every step from 0 on; tell whether to stop."""
         self.risks = self.risks + (np.asarray(risks) - self.risks) / min(step + 1, self.rule.smoothing)
         sigma = np.std(self.risks)
         if step < self.rule.warmup:

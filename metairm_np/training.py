@@ -178,7 +178,9 @@ def train(
             checkpoint.save({"step": step, "params": params, "history": history, **state(optimizer, stopping, audit, rng)})
         row = {"step": step, **validation_risks(engine, params, validation)}
         history.append(row)
-        if stopping and stopping.update(step, row["validation_risk"], params):
+        if stopping and settings.early_stopping.samples == "all":
+            row["risk"] = risks(engine, params, envs)
+        if stopping and stopping.update(step, watched_risks(settings.early_stopping, row, envs, validation), params):
             status = "stopped early"
         last = status != "completed" or step == settings.steps
         if last or step % log_every == 0:
@@ -220,7 +222,7 @@ def _message(status, step, kept, settings, audit):
             f"diverged: a risk, the objective or its gradient is not finite at step {step}; a smaller lr or inner_lr may help"
         )
     if status == "stopped early":
-        return f"stopped early at step {step}, keeping step {kept}, where the validation risks agreed best"
+        return f"stopped early at step {step}, keeping step {kept}, where the environments' risks agreed best"
     if settings.early_stopping:
         return f"completed {step} steps without meeting the stopping threshold, keeping step {kept}"
     return f"completed {step} steps"
@@ -280,17 +282,30 @@ def random_hyper(settings, rng, params, n_envs):
 
 
 def validation_risks(engine, params, validation):
-    """Give the risk on each validation set and their population standard deviation, which early stopping watches."""
+    """Give the risk on each validation set and their population standard deviation."""
     if not validation:
         return {}
-    risk = [float(r) for r in engine.risks(params, validation)]
+    risk = risks(engine, params, validation)
     return {"validation_risk": risk, "validation_sigma": float(np.std(risk))}
+
+
+def watched_risks(rule, row, envs, validation):
+    """Give the risk of each training environment on the samples that the stopping rule is about."""
+    if rule.samples == "validation":
+        return row["validation_risk"]
+    shares = [len(held) / (len(env) + len(held)) for env, held in zip(envs, validation)]
+    return [(1 - s) * risk + s * held for s, risk, held in zip(shares, row["risk"], row["validation_risk"])]
+
+
+def risks(engine, params, envs):
+    """Give the risk on each environment, a list of float."""
+    return [float(r) for r in engine.risks(params, envs)]
 
 
 def observe(settings, engine, params, envs, validation, test):
     """Give the quantities that cost a pass over the data: risks, accuracies and the objective's own terms."""
     row = {
-        "risk": [float(r) for r in engine.risks(params, envs)],
+        "risk": risks(engine, params, envs),
         "accuracy": [engine.accuracy(params, env) for env in envs],
         "validation_accuracy": [engine.accuracy(params, env) for env in validation],
         "test_accuracy": [engine.accuracy(params, env) for env in test],

@@ -57,6 +57,7 @@ def test_smoothing_averages_the_risks_and_not_their_spread():
         ({"threshold": -1, "arm": 1}, "threshold is -1"),
         ({"threshold": 2, "arm": 1}, "arm is 1; give a finite number >= 2"),
         ({"threshold": 1, "arm": 1, "warmup": -1}, "warmup is -1"),
+        ({"threshold": 1, "arm": 1, "samples": "some"}, "samples"),
         ({"threshold": 1, "arm": 1, "patience": -1}, "patience is -1"),
         ({"threshold": 1, "arm": 1, "smoothing": 0}, "smoothing is 0"),
     ],

@@ -5,10 +5,10 @@ import pytest
 from problems import HYPER, flat
 
 from metairm_np import fast, init_mlp, spec
-from metairm_np.environments import synthetic_digits
+from metairm_np.environments import Environment, synthetic_digits
 from metairm_np.optimizers import Adam
 from metairm_np.seeds import INIT, NOISE, child
-from metairm_np.stopping import StoppingRule
+from metairm_np.stopping import EarlyStopping, StoppingRule
 from metairm_np.training import Settings, random_hyper, train
 
 TRIAL = synthetic_digits(0, 60, validation=0.2)
@@ -184,6 +184,26 @@ def test_early_stopping_restores_the_best_parameters():
     assert len(rows) == best + 3
     again = run(settings(steps=best, lr=0.05))
     np.testing.assert_array_equal(flat(result.params), flat(again.params))
+
+
+def test_early_stopping_may_watch_all_samples_of_each_environment():
+    seen = []
+
+    class Watching(EarlyStopping):
+        def update(self, step, risks, params):
+            seen.append(risks)
+            return super().update(step, risks, params)
+
+    rule = StoppingRule(threshold=0.0, arm=1e9, samples="all")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metairm_np.training.EarlyStopping", Watching)
+        run(settings(steps=0, early_stopping=rule))
+    params = init_mlp((392, 8, 1), child(0, INIT))
+    together = [
+        spec.risk(params, Environment(np.concatenate([a.x, b.x]), np.concatenate([a.y, b.y])))
+        for a, b in zip(TRIAL.train, TRIAL.validation)
+    ]
+    np.testing.assert_allclose(seen, [together], rtol=1e-12)
 
 
 def test_rule_that_never_fires_says_so():
