@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from metairm_np.analysis import representations
+from metairm_np.analysis import dynamics, representations
 from metairm_np.experiments import Study
 from metairm_np.folder import Folder
 from metairm_np.report import accuracies, by_algorithm, usable
@@ -168,6 +168,7 @@ PANELS = {
 FIGURES = {  # and what they show
     "accuracy": "Test accuracy over the p_e of the test environment",
     "accuracy_over_cases": "Test accuracy, case by case",
+    "crossing_map": "Where the lines of p_e = 0.1 and 0.9 cross, over alpha and lambda",
     "images": "Training images, an environment a row",
     "over_steps": "Test accuracy and the gap of the validation risks over the steps of training",
     "penalty": "IRMv1 penalty over the steps of training",
@@ -180,6 +181,8 @@ def make(name, results):
     """Give the figure `name`, one of FIGURES, and the numbers in it, a list of panels for JSON."""
     if name == "images":
         return images(results), []
+    if name == "crossing_map":
+        return crossing_map(results)
     panels = PANELS[name](results)
     return draw(results.title, panels), [asdict(panel) for panel in panels]
 
@@ -212,6 +215,29 @@ def draw(title, panels):
             axes.set_ylabel(panel.ylabel)
     figure.suptitle(title)
     return figure
+
+
+def crossing_map(results):
+    """Draw over alpha and lambda when p_e = 0.9 first becomes as accurate as 0.1, and how accurate; give the numbers, too."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes, crossings = figure.add_subplot(), []
+    for case, experiment in results.study.cases.items():
+        (algorithm,) = experiment.algorithms.values()
+        alpha, weight = algorithm.settings.hyper["inner_lr"], algorithm.settings.hyper["std_weight"]
+        for record in results.of(case):
+            found = dynamics.crossing(results.folder.history(record["name"]))
+            crossings.append({"inner_lr": alpha, "std_weight": weight, "trial": record["trial"], **found})
+    met = [one for one in crossings if one["step"] is not None]
+    never = [one for one in crossings if one["step"] is None]
+    axes.scatter([one["inner_lr"] for one in never], [one["std_weight"] for one in never], s=500, marker="x", color="0.7")
+    places = [one["inner_lr"] for one in met], [one["std_weight"] for one in met]
+    shown = axes.scatter(*places, c=[one["accuracy"] for one in met], s=900, cmap="viridis")
+    for one in met:
+        axes.annotate(one["step"], (one["inner_lr"], one["std_weight"]), ha="center", va="center", color="white", fontsize=8)
+    figure.colorbar(shown, ax=axes, label="test accuracy there (%), mean of $p_e$ = 0.1 and 0.9")
+    axes.set(xlabel="inner rate $\\alpha$", ylabel="weight of the std loss $\\lambda$", yscale="log", title=results.title)
+    axes.margins(0.15)
+    return figure, crossings
 
 
 def images(results):

@@ -15,9 +15,9 @@ nav a { display: inline-block; margin-right: 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: Canvas; }
 td.paper, th.paper { opacity: .65; } thead th { background: var(--soft); }
-figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; background: white; }
+figure { margin: 1.5rem 0; overflow-x: auto; } img { width: 100%; min-width: 32rem; height: auto; background: white; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; font-size: .85rem; }
 dd { margin: 0; overflow-wrap: anywhere; } @media (max-width: 40rem) { dl { display: block; } dd { margin-left: 1rem; } }
 """

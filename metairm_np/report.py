@@ -51,21 +51,27 @@ def table(experiment, records):
 
 
 def table_rows(experiment, records):
-    """Give the head and the rows of the experiment's table: accuracies in per cent, ours and the paper's."""
+    """Give the head and the rows of the experiment's table: accuracies in per cent, ours and the published ones."""
+    algorithms = {name: experiment.algorithms[name] for name in by_algorithm(records)}
+    keys = {column: column if column == TRAIN else f"{column:g}" for column in experiment.columns}
+    published = {column for column, key in keys.items() if any(key in algorithm.paper for algorithm in algorithms.values())}
     head = ["algorithm", "trials"]
-    for column in experiment.columns:
-        head += [column if column == TRAIN else f"p_e = {column:g}", "paper"]
+    for column, key in keys.items():
+        head += [key if column == TRAIN else f"p_e = {key}"] + ["paper"] * (column in published)
     rows = []
     for name, group in by_algorithm(records).items():
-        algorithm = experiment.algorithms[name]
-        row = [algorithm.label, str(len(usable(group)))]
-        for column in experiment.columns:
-            paper = algorithm.paper.get(column if column == TRAIN else f"{column:g}")
-            row += [mean_and_spread(accuracies(group, column)), "{:.1f} ± {:.1f}".format(*paper) if paper else ""]
+        row = [algorithms[name].label, str(len(usable(group)))]
+        for column, key in keys.items():
+            paper = algorithms[name].paper.get(key)
+            row.append(mean_and_spread(accuracies(group, column)))
+            row += ["{:.1f} ± {:.1f}".format(*paper) if paper else ""] * (column in published)
         rows.append(row)
     for label, value in experiment.bounds.items():
-        values = value if isinstance(value, list) else [value] * len(experiment.columns)
-        rows.append([label, "", *(cell for v in values for cell in ("", f"{v:.1f}"))])
+        values = value if isinstance(value, list) else [value] * len(keys)
+        row = [label, ""]
+        for column, one in zip(keys, values):
+            row += ["", f"{one:.1f}"] if column in published else [f"{one:.1f}"]
+        rows.append(row)
     return head, rows
 
 
