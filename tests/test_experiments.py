@@ -36,6 +36,13 @@ def test_every_artefact_names_one_experiment():
     assert experiments.load_study("table1").name == experiments.load_study("figure3").name == "cmnist"
 
 
+def test_one_stopping_rule_serves_all_experiments():
+    studies = [experiments.load_study(name) for name in experiments.available()]
+    every = [one.settings for study in studies for case in study.cases.values() for one in case.algorithms.values()]
+    rules = {settings.early_stopping for settings in every} - {None}
+    assert len(rules) == 1
+
+
 CASES = """
 [cases.few]
 title = "100 images"
