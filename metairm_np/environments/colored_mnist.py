@@ -3,17 +3,14 @@
 Arjovsky et al., "Invariant Risk Minimization", 2019; k classes after Choe et al., 2020; the patch after Bae et al., 2021.
 """
 
-from functools import cached_property
-
 import numpy as np
 
 from metairm_np import checks
+from metairm_np.environments.dealt import Dealt, one_per_env
 from metairm_np.environments.environment import Environment
 from metairm_np.environments.mnist import load_mnist14
-from metairm_np.seeds import DATA, child
 
 N_TRAIN_IMAGES = 50_000  # of MNIST's 60,000 training images; the last 10,000 are the test images
-SPLIT, TEST, TRAIN = 0, 1, 2  # the data streams of a trial
 
 
 def colored_mnist(
@@ -59,12 +56,14 @@ def colored_mnist(
     )  # fmt: skip
 
 
-class ColoredDigits:
+class ColoredDigits(Dealt):
     """One trial: environments of coloured digits as a pure function of the images, the settings and the seed.
 
     `pool` and `test_pool` are pairs (images (n, 14, 14) uint8, digits (n,)); the other parameters are those of
     `colored_mnist`. Attributes: `train` and `validation`, lists of Environment with x (n, k*196); `n_classes`.
     """
+
+    things, n_draws = "images", 3
 
     def __init__(
         self, pool, test_pool, seed, *, n_classes=2, train_p=(0.1, 0.2), label_noise=0.25, n_per_env, validation=0.2,
@@ -74,34 +73,10 @@ class ColoredDigits:
             raise ValueError(f"n_classes is {n_classes!r}; give 2, 5 or 10")
         if patch_p is not None and n_classes != 2:
             raise ValueError(f"patch_p is {patch_p!r} with {n_classes} classes; the patch is defined for 2 classes only")
-        checks.dtype(dtype)
-        self.train_p = _one_per_env("train_p", train_p, len(np.atleast_1d(train_p)))
+        super().__init__(seed, len(pool[1]), train_p, label_noise, n_per_env, validation, dtype)
         n_envs = len(self.train_p)
-        checks.count("n_per_env", n_per_env, 1)
-        checks.number("validation", validation, 0, 1 - 1 / n_per_env)
-        if n_envs * n_per_env > len(pool[1]):
-            raise ValueError(
-                f"n_per_env is {n_per_env} for {n_envs} environments, but there are {len(pool[1])} images to deal; "
-                f"give {len(pool[1]) // n_envs} or fewer"
-            )
-        self.label_noise = _one_per_env("label_noise", label_noise, n_envs)
-        self.patch_p = [None] * n_envs if patch_p is None else _one_per_env("patch_p", patch_p, n_envs)
-        self.n_classes, self.dtype, self.colour = n_classes, np.dtype(dtype), colour
-        self._images = [pool, test_pool]
-        self._seed = child(seed, DATA)
-        self._n_per_env, self._n_validation = n_per_env, round(validation * n_per_env)
-
-    @cached_property
-    def train(self):
-        """The training environments."""
-        return [self._training_environment(e, "train") for e in range(len(self.train_p))]
-
-    @cached_property
-    def validation(self):
-        """The held-out parts of the training environments; an empty list if their share is 0."""
-        if self._n_validation == 0:
-            return []
-        return [self._training_environment(e, "validation") for e in range(len(self.train_p))]
+        self.patch_p = [None] * n_envs if patch_p is None else one_per_env("patch_p", patch_p, n_envs)
+        self.n_classes, self.colour, self._images = n_classes, colour, [pool, test_pool]
 
     def test(self, p_e, patch_p=None, label_noise=None):
         """Give the test environment at `p_e`: the same images, labels and uniform draws for every `p_e`.
@@ -119,30 +94,18 @@ class ColoredDigits:
         if self.patch_p[0] is not None:
             patch_p = p_e if patch_p is None else patch_p
             checks.number("patch_p", patch_p, 0, 1)
-        label_noise = sum(self.label_noise) / len(self.label_noise) if label_noise is None else label_noise
-        checks.number("label_noise", label_noise, 0, 1)
+        label_noise = self._noise_of_test(label_noise)
         images, digits = self._images[1]
-        draws = np.random.default_rng(child(self._seed, TEST)).random((3, len(digits)))
+        draws = self._test_draws(len(digits))
         return self._environment(images, digits, draws, f"test p_e={p_e:g}", p_e, label_noise, patch_p)
 
     def greyscale(self):
         """Give the same trial without colour: same images, labels and split, x (n, 196)."""
-        twin = object.__new__(ColoredDigits)
-        kept = {key: value for key, value in vars(self).items() if key not in ("train", "validation")}
-        vars(twin).update(kept, colour=False)
-        return twin
+        return self._twin(colour=False)
 
-    @cached_property
-    def _order(self):
-        return np.random.default_rng(child(self._seed, SPLIT)).permutation(len(self._images[0][1]))
-
-    def _training_environment(self, e, part):
-        dealt = slice(e * self._n_per_env, (e + 1) * self._n_per_env)
-        draws = np.random.default_rng(child(self._seed, TRAIN, e)).random((3, self._n_per_env))
-        keep = slice(self._n_validation) if part == "validation" else slice(self._n_validation, None)
-        images, digits = (array[self._order[dealt][keep]] for array in self._images[0])
-        name = f"{part} p_e={self.train_p[e]:g}"
-        return self._environment(images, digits, draws[:, keep], name, self.train_p[e], self.label_noise[e], self.patch_p[e])
+    def _training_environment(self, rows, draws, e, name):
+        images, digits = (array[rows] for array in self._images[0])
+        return self._environment(images, digits, draws, name, self.train_p[e], self.label_noise[e], self.patch_p[e])
 
     def _environment(self, images, digits, draws, name, p_e, label_noise, patch_p):
         k = self.n_classes
@@ -161,13 +124,3 @@ def with_patch(images, z):
     images[z == 0, :3, :3] = 255
     images[z == 1, -2:, -2:] = 255
     return images
-
-
-def _one_per_env(what, value, n_envs):
-    values = [float(v) if isinstance(v, np.generic) else v for v in np.ravel(np.asarray(value, dtype=object))]
-    values = values * n_envs if len(values) == 1 else values
-    if len(values) != n_envs or not values:
-        raise ValueError(f"{what} has {len(values)} values for {n_envs} environments; give one number or one per environment")
-    for v in values:
-        checks.number(what, v, 0, 1)
-    return values

@@ -4,16 +4,14 @@ Choe, Ham and Park, "An Empirical Study of Invariant Risk Minimization", 2020.
 """
 
 import functools
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from metairm_np import checks
 from metairm_np.environments import synthetic_text, text_data
-from metairm_np.environments.colored_mnist import SPLIT, TEST, TRAIN, _one_per_env
+from metairm_np.environments.dealt import Dealt
 from metairm_np.environments.environment import Environment
-from metairm_np.seeds import DATA, child
 
 MARKS = ("!", ".")  # what is appended for z = 0 and z = 1
 
@@ -106,7 +104,7 @@ class Embedded(NamedTuple):
     sources: dict
 
 
-class PunctuatedSentences:
+class PunctuatedSentences(Dealt):
     """One trial: environments of punctuated sentences as a pure function of the sentences, the settings and the seed.
 
     `sentences` is Embedded; the other parameters are those of `punctuated_sst2`.
@@ -126,7 +124,7 @@ class PunctuatedSentences:
         How many training and test sentences had no word that has a vector.
     """
 
-    n_classes = 2
+    n_classes, things = 2, "sentences"
 
     def __init__(
         self,
@@ -140,37 +138,11 @@ class PunctuatedSentences:
         dtype="float64",
         mark=True,
     ):
-        checks.dtype(dtype)
-        self.train_p = _one_per_env("train_p", train_p, len(np.atleast_1d(train_p)))
-        n_envs, n_sentences = len(self.train_p), len(sentences.train.y)
-        n_per_env = n_sentences // n_envs if n_per_env is None else n_per_env
-        checks.count("n_per_env", n_per_env, 1)
-        checks.number("validation", validation, 0, 1 - 1 / n_per_env)
-        if n_envs * n_per_env > n_sentences:
-            raise ValueError(
-                f"n_per_env is {n_per_env} for {n_envs} environments, but there are {n_sentences} sentences to deal; "
-                f"give {n_sentences // n_envs} or fewer"
-            )
-        self.label_noise = _one_per_env("label_noise", label_noise, n_envs)
-        self.dtype, self.mark = np.dtype(dtype), mark
+        super().__init__(seed, len(sentences.train.y), train_p, label_noise, n_per_env, validation, dtype)
+        self.mark, self._sentences = mark, sentences
         self.sources = dict(sentences.sources)
         self.verified = [name for name, digest in self.sources.items() if text_data.PUBLISHED.get(name) == digest]
         self.dropped = (sentences.train.dropped, sentences.test.dropped)
-        self._sentences = sentences
-        self._seed = child(seed, DATA)
-        self._n_per_env, self._n_validation = n_per_env, round(validation * n_per_env)
-
-    @cached_property
-    def train(self):
-        """The training environments."""
-        return [self._training_environment(e, "train") for e in range(len(self.train_p))]
-
-    @cached_property
-    def validation(self):
-        """The held-out parts of the training environments; an empty list if their share is 0."""
-        if self._n_validation == 0:
-            return []
-        return [self._training_environment(e, "validation") for e in range(len(self.train_p))]
 
     def test(self, p_e, label_noise=None):
         """Give the test environment at `p_e`: the same sentences, labels and uniform draws for every `p_e`.
@@ -181,29 +153,16 @@ class PunctuatedSentences:
         label_noise : float in [0, 1], default the mean over the training environments
         """
         checks.number("p_e", p_e, 0, 1)
-        label_noise = sum(self.label_noise) / len(self.label_noise) if label_noise is None else label_noise
-        checks.number("label_noise", label_noise, 0, 1)
-        bags = self._sentences.test
-        draws = np.random.default_rng(child(self._seed, TEST)).random((2, len(bags.y)))
+        label_noise, bags = self._noise_of_test(label_noise), self._sentences.test
+        draws = self._test_draws(len(bags.y))
         return self._environment(bags, slice(None), draws, f"test p_e={p_e:g}", p_e, label_noise)
 
     def greyscale(self):
         """Give the same trial with the sentences left alone, no mark appended and their own punctuation kept."""
-        twin = object.__new__(PunctuatedSentences)
-        kept = {key: value for key, value in vars(self).items() if key not in ("train", "validation")}
-        vars(twin).update(kept, mark=False)
-        return twin
+        return self._twin(mark=False)
 
-    @cached_property
-    def _order(self):
-        return np.random.default_rng(child(self._seed, SPLIT)).permutation(len(self._sentences.train.y))
-
-    def _training_environment(self, e, part):
-        dealt = slice(e * self._n_per_env, (e + 1) * self._n_per_env)
-        draws = np.random.default_rng(child(self._seed, TRAIN, e)).random((2, self._n_per_env))
-        keep = slice(self._n_validation) if part == "validation" else slice(self._n_validation, None)
-        rows, name = self._order[dealt][keep], f"{part} p_e={self.train_p[e]:g}"
-        return self._environment(self._sentences.train, rows, draws[:, keep], name, self.train_p[e], self.label_noise[e])
+    def _training_environment(self, rows, draws, e, name):
+        return self._environment(self._sentences.train, rows, draws, name, self.train_p[e], self.label_noise[e])
 
     def _environment(self, bags, rows, draws, name, p_e, label_noise):
         y = bags.y[rows] ^ (draws[0] < label_noise)
