@@ -116,6 +116,16 @@ def over_steps(results):
     return [*panels, gaps]
 
 
+def adaptation_over_steps(results):
+    """Give the risks of theta, and the meta-losses, those of theta' on the other environments, over the steps of meta-IRM."""
+    lines = []
+    for case, experiment in results.study.cases.items():
+        histories = [results.folder.history(record["name"]) for record in results.of(case, "meta_irm")]
+        lines.append(_over_steps(rf"{experiment.case_title} $\theta$, risk".strip(), histories, "risk", np.mean))
+        lines.append(_over_steps(rf"{experiment.case_title} $\theta'$, meta-loss".strip(), histories, "meta_loss", np.mean))
+    return [Panel("", "step", lines, "mean over environments", None)]
+
+
 def _over_steps(label, histories, key, number):
     """Give the line of a quantity in the histories of the trials of a row, at the steps that all of them have."""
     found = [{row["step"]: number(row[key]) for row in history if key in row} for history in histories]
@@ -161,6 +171,7 @@ PANELS = {
     "accuracy": accuracy_over_p_e,
     "accuracy_over_cases": accuracy_over_cases,
     "penalty": penalty_over_steps,
+    "adaptation_over_steps": adaptation_over_steps,
     "over_steps": over_steps,
     "similarity_after_adaptation": similarity_after_adaptation,
     "similarity_across": similarity_across,
@@ -170,6 +181,7 @@ FIGURES = {  # and what they show
     "accuracy_over_cases": "Test accuracy, case by case",
     "crossing_map": "Where the lines of p_e = 0.1 and 0.9 cross, over alpha and lambda",
     "images": "Training images, an environment a row",
+    "adaptation_over_steps": "Risk of theta and meta-loss of theta' over the steps of meta-IRM",
     "over_steps": "Test accuracy and the gap of the validation risks over the steps of training",
     "penalty": "IRMv1 penalty over the steps of training",
     "similarity_after_adaptation": "PWCCA similarity of each layer before and after the inner step",
