@@ -104,6 +104,21 @@ def test_settings_whose_risks_differ_too_much_come_after_the_others():
     assert order(with_table(max_risk_spread=0.01), records) == [1, 2, 3, 0]
 
 
+def test_settings_that_did_not_meet_their_stopping_rule_come_after_the_others():
+    experiment = experiments.load("cmnist", SMALL)
+    experiment.config["search"] = {"meta_irm": {"criterion": "risk", "max_risk_spread": 0.1, "ranges": {"lr": RANGES["lr"]}}}
+    row = search.Row("meta_irm", experiment, "meta_irm", DRAWN)
+    records = [
+        record(0, [0.3, 0.3], 0.9),
+        record(1, [0.6, 0.6], 0.5, "stopped early"),
+        record(2, [0.5, 0.5], 0.5, "stopped early"),
+    ]
+    found = search.results(row, records)
+    assert [one["setting"] for one in found] == [2, 1, 0]
+    assert [one["within"] for one in found] == [True, True, False]
+    assert "all met the stopping rule" in search.markdown(row, found)
+
+
 def test_a_setting_is_judged_by_the_mean_of_its_trials_and_needs_all_of_them():
     records = [record(0, [0.1, 0.1], 0.5), record(0, [0.7, 0.7], 0.7, trial=1), record(1, [0.3, 0.3], 0.2)]
     rows = search.results(row_in(with_table()), records)
@@ -164,13 +179,13 @@ def test_a_wrong_search_table_is_one_sentence(changes, message):
 
 
 def test_shipped_searches_are_sound():
-    for name, config in experiments.available().items():
-        for algorithm, table in config.get("search", {}).items():
-            search.check(algorithm, table, config["algorithms"])
-            for number in range(20):
-                changed = search.with_setting(config, algorithm, search.draw(table["ranges"], 0, number))
-                changed.pop("quick", None)
-                assert list(experiments.resolve(changed).algorithms) == [algorithm], name
+    for name in experiments.available():
+        study = experiments.load_study(name)
+        if any("search" in experiment.config for experiment in study.cases.values()):
+            for row in search.rows(study, study.algorithms, False, 20, 0):
+                for values in row.drawn:
+                    changed = search.with_setting(row.experiment.config, row.algorithm, values)
+                    assert list(experiments.resolve(changed).algorithms) == [row.algorithm], name
 
 
 def run(cwd, *options):
