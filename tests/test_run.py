@@ -77,7 +77,8 @@ def test_engines_agree_and_have_folders_of_their_own(tmp_path):
 def test_files_of_a_run(quick):
     _, folder = quick
     names = {path.name for path in folder.iterdir()}
-    files = "config.json machine.json plan.json .claims trials results.csv results.json report.md accuracy.png accuracy.svg"
+    files = "config.json machine.json plan.json .claims trials results.csv results.json report.md"
+    files += " accuracy.json accuracy.png accuracy.svg"
     assert names == set(files.split())
     config = json.loads((folder / "config.json").read_text())
     assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)
