@@ -145,19 +145,26 @@ def gradient_work(case):
 
 def observation_work(case, validation, test):
     """Count what the history gets every 10 steps; `validation` and `test` are cases with the sizes of those sets."""
-    E, K, total = case.envs, case.inner_steps, 2 * case.envs * one_pass(case)
-    total = total + E * one_pass(validation) + 3 * one_pass(test)
-    if case.objective == "irmv1":
-        return total + E * one_pass(case)
-    return total + E * (K * one_pass(case, 1) + (E - 1) * one_pass(case)) if case.objective == "meta_irm" else total
+    E, K = case.envs, case.inner_steps
+    total = E * one_pass(case) + E * one_pass(validation) + 3 * one_pass(test)
+    if case.objective == "meta_irm":
+        return total + E * (K * one_pass(case, 1) + (E - 1) * one_pass(case))
+    return total + (2 if case.objective == "irmv1" else 1) * E * one_pass(case)
 
 
 def trial_work(case, validation, test, steps):
     """Count a trial's training and last evaluation, without data and audits."""
     adam = on_parameters(case, 45)  # and L2, and the search for what is not finite
-    each = gradient_work(case) + adam + case.envs * one_pass(validation)
+    each, watched = gradient_work(case) + adam + case.envs * one_pass(validation), work()
+    if case.objective == "meta_irm":  # its stopping rule takes in the training samples' risks
+        watched = case.envs * one_pass(case)
     last = case.envs * (one_pass(case) + 3 * one_pass(validation)) + 9 * one_pass(test)
-    return steps * each + (steps // 10 + 1 + (steps % 10 > 0)) * observation_work(case, validation, test) + last
+    return (
+        steps * each
+        + (steps + 1) * watched
+        + (steps // 10 + 1 + (steps % 10 > 0)) * observation_work(case, validation, test)
+        + last
+    )
 
 
 def audited(case):

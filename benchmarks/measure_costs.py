@@ -124,7 +124,7 @@ def measure(meter, rounds):
 
 def task_of(experiment, algorithm, trial=0):
     """Give the task of a trial with seed 0."""
-    return trials.Task(json.dumps(experiment.config), algorithm, trial, 0, "float32")
+    return trials.Task(json.dumps(experiment.config), algorithm, experiment.case, trial, 0, "float32")
 
 
 def measure_trial(meter, algorithm):

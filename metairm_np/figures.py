@@ -167,36 +167,15 @@ def similarity_across(results):
     return [Panel("", "$p_e$", lines, f"PWCCA similarity with $p_e$ = {places[0]:g}", (0, 1.05))]
 
 
-PANELS = {
-    "accuracy": accuracy_over_p_e,
-    "accuracy_over_cases": accuracy_over_cases,
-    "penalty": penalty_over_steps,
-    "adaptation_over_steps": adaptation_over_steps,
-    "over_steps": over_steps,
-    "similarity_after_adaptation": similarity_after_adaptation,
-    "similarity_across": similarity_across,
+PANELS = {  # figures made of panels, and what they show
+    "accuracy": (accuracy_over_p_e, "Test accuracy over the p_e of the test environment"),
+    "accuracy_over_cases": (accuracy_over_cases, "Test accuracy, case by case"),
+    "adaptation_over_steps": (adaptation_over_steps, "Risk of theta and meta-loss of theta' over the steps of meta-IRM"),
+    "over_steps": (over_steps, "Test accuracy and the gap of the validation risks over the steps of training"),
+    "penalty": (penalty_over_steps, "IRMv1 penalty over the steps of training"),
+    "similarity_after_adaptation": (similarity_after_adaptation, "PWCCA similarity of layers before and after the inner step"),
+    "similarity_across": (similarity_across, "PWCCA similarity of representations across environments"),
 }
-FIGURES = {  # and what they show
-    "accuracy": "Test accuracy over the p_e of the test environment",
-    "accuracy_over_cases": "Test accuracy, case by case",
-    "crossing_map": "Where the lines of p_e = 0.1 and 0.9 cross, over alpha and lambda",
-    "images": "Training images, an environment a row",
-    "adaptation_over_steps": "Risk of theta and meta-loss of theta' over the steps of meta-IRM",
-    "over_steps": "Test accuracy and the gap of the validation risks over the steps of training",
-    "penalty": "IRMv1 penalty over the steps of training",
-    "similarity_after_adaptation": "PWCCA similarity of each layer before and after the inner step",
-    "similarity_across": "PWCCA similarity of representations across environments",
-}
-
-
-def make(name, results):
-    """Give the figure `name`, one of FIGURES, and the numbers in it, a list of panels for JSON."""
-    if name == "images":
-        return images(results), []
-    if name == "crossing_map":
-        return crossing_map(results)
-    panels = PANELS[name](results)
-    return draw(results.title, panels), [asdict(panel) for panel in panels]
 
 
 def draw(title, panels):
@@ -229,7 +208,7 @@ def draw(title, panels):
     return figure
 
 
-def crossing_map(results):
+def draw_crossings(results):
     """Draw over alpha and lambda when p_e = 0.9 first becomes as accurate as 0.1, and how accurate; give the numbers, too."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes, crossings = figure.add_subplot(), []
@@ -252,8 +231,8 @@ def crossing_map(results):
     return figure, crossings
 
 
-def images(results):
-    """Draw training images of both labels as the model sees them, a row per environment (the paper's Fig. 7)."""
+def draw_images(results):
+    """Draw training images of both labels as the model sees them, a row per environment (the paper's Fig. 7); no numbers."""
     trial = next(iter(results.study.cases.values())).data(0)
     figure = Figure(figsize=(8, 1.2 * len(trial.train)), layout="constrained")
     for axes_row, env in zip(figure.subplots(len(trial.train), 10, squeeze=False), trial.train):
@@ -263,7 +242,22 @@ def images(results):
             axes.imshow(np.stack([red, green, np.zeros_like(red)], axis=-1))
             axes.set_title(f"y = {env.y[row]}", fontsize=8)
             axes.axis("off")
-    return figure
+    return figure, []
+
+
+DRAWINGS = {  # other figures
+    "crossing_map": (draw_crossings, "Where the lines of p_e = 0.1 and 0.9 cross, over alpha and lambda"),
+    "images": (draw_images, "Training images, an environment a row"),
+}
+FIGURES = {name: shows for name, (_, shows) in {**PANELS, **DRAWINGS}.items()}
+
+
+def make(name, results):
+    """Give the figure `name`, one of FIGURES, and the numbers in it, a list for JSON."""
+    if name in DRAWINGS:
+        return DRAWINGS[name][0](results)
+    panels = PANELS[name][0](results)
+    return draw(results.title, panels), [asdict(panel) for panel in panels]
 
 
 def render(figure):

@@ -35,7 +35,18 @@ def accuracies(records, column):
     """Give the accuracies in per cent, one per usable trial: on the test environment p_e = `column`, or for "train"."""
     if column == TRAIN:
         return np.array([100 * np.mean(record["train_accuracy"]) for record in usable(records)])
-    return np.array([100 * record["test_accuracy"][f"{column:g}"] for record in usable(records)])
+    return np.array([100 * record["test_accuracy"][key_of(column)] for record in usable(records)])
+
+
+def key_of(column):
+    """Give a column's key in records and published numbers."""
+    return column if column == TRAIN else f"{column:g}"
+
+
+def published(algorithm, column):
+    """Format the paper's mean and spread, or give an empty string where the paper has none."""
+    numbers = algorithm.paper.get(key_of(column))
+    return "{:.1f} ± {:.1f}".format(*numbers) if numbers else ""
 
 
 def mean_and_spread(values):
@@ -53,24 +64,22 @@ def table(experiment, records):
 def table_rows(experiment, records):
     """Give the head and the rows of the experiment's table: accuracies in per cent, ours and the published ones."""
     algorithms = {name: experiment.algorithms[name] for name in by_algorithm(records)}
-    keys = {column: column if column == TRAIN else f"{column:g}" for column in experiment.columns}
-    published = {column for column, key in keys.items() if any(key in algorithm.paper for algorithm in algorithms.values())}
+    in_paper = {column for column in experiment.columns if any(published(one, column) for one in algorithms.values())}
     head = ["algorithm", "trials"]
-    for column, key in keys.items():
-        head += [key if column == TRAIN else f"p_e = {key}"] + ["paper"] * (column in published)
+    for column in experiment.columns:
+        head += [column if column == TRAIN else f"p_e = {column:g}"] + ["paper"] * (column in in_paper)
     rows = []
     for name, group in by_algorithm(records).items():
         row = [algorithms[name].label, str(len(usable(group)))]
-        for column, key in keys.items():
-            paper = algorithms[name].paper.get(key)
+        for column in experiment.columns:
             row.append(mean_and_spread(accuracies(group, column)))
-            row += ["{:.1f} ± {:.1f}".format(*paper) if paper else ""] * (column in published)
+            row += [published(algorithms[name], column)] * (column in in_paper)
         rows.append(row)
     for label, value in experiment.bounds.items():
-        values = value if isinstance(value, list) else [value] * len(keys)
+        values = value if isinstance(value, list) else [value] * len(experiment.columns)
         row = [label, ""]
-        for column, one in zip(keys, values):
-            row += ["", f"{one:.1f}"] if column in published else [f"{one:.1f}"]
+        for column, one in zip(experiment.columns, values):
+            row += ["", f"{one:.1f}"] if column in in_paper else [f"{one:.1f}"]
         rows.append(row)
     return head, rows
 

@@ -1,10 +1,10 @@
-"""The command line: python -m metairm_np.run EXPERIMENT, list, status or search."""
+"""The command line: python -m metairm_np.run EXPERIMENT, paper, search, list, status or report."""
 
 import shlex
 import signal
 import sys
 
-from metairm_np import blas, checks, executors, fast, options, prepare, report, storage, sweep, trials
+from metairm_np import blas, checks, executors, fast, options, prepare, report, reuse, storage, sweep, trials
 from metairm_np.console import Console
 from metairm_np.experiments import available, load
 from metairm_np.page import page
@@ -78,6 +78,7 @@ def execute(args, workers, tasks, folder, conclude):
     console, interrupted = Console(tasks, args.jobs, folder.path), False
     try:
         try:
+            reuse.adopt(tasks, folder)
             sweep.run(tasks, folder, workers or executors.serial(console.on_trial), console)
         except KeyboardInterrupt:
             interrupted = True

@@ -184,7 +184,8 @@ def train(
             status = "stopped early"
         last = status != "completed" or step == settings.steps
         if last or step % log_every == 0:
-            row.update(observe(settings, engine, params, envs, validation, test))
+            known = row.get("risk") or risks(engine, params, envs)
+            row.update(observe(settings, engine, params, envs, validation, test, known))
             if not np.isfinite(row["risk"]).all():
                 status, last = "diverged", True
         hyper, weight = hyper_at(settings, step, len(envs))
@@ -302,10 +303,10 @@ def risks(engine, params, envs):
     return [float(r) for r in engine.risks(params, envs)]
 
 
-def observe(settings, engine, params, envs, validation, test):
-    """Give the quantities that cost a pass over the data: risks, accuracies and the objective's own terms."""
+def observe(settings, engine, params, envs, validation, test, risk):
+    """Give the quantities that cost a pass over the data: accuracies and the objective's own terms, beside the known risks."""
     row = {
-        "risk": risks(engine, params, envs),
+        "risk": risk,
         "accuracy": [engine.accuracy(params, env) for env in envs],
         "validation_accuracy": [engine.accuracy(params, env) for env in validation],
         "test_accuracy": [engine.accuracy(params, env) for env in test],
@@ -313,7 +314,7 @@ def observe(settings, engine, params, envs, validation, test):
     if settings.objective == "irmv1":
         row["penalty"] = [float(engine.irmv1_penalty(params, env)) for env in envs]
     elif settings.objective == "v_rex":
-        row["penalty"] = float(spec.variance(np.array(row["risk"])))
+        row["penalty"] = float(spec.variance(np.array(risk)))
     elif settings.objective == "meta_irm":
         hyper = spec.with_inner_l2(settings.hyper, settings.l2)
         hyper = {key: value for key, value in hyper.items() if key != "std_weight"}

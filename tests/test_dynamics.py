@@ -21,3 +21,8 @@ def test_what_happens_before_the_warmup_does_not_count():
 
 def test_never():
     assert crossing(history([0.9] * 9, [0.1] * 9)) == {"step": None, "accuracy": None, "lingers": 0}
+
+
+def test_a_history_too_short_to_cross():
+    assert crossing(history([0.9, 0.8], [0.1, 0.2]), warmup=30) == {"step": None, "accuracy": None, "lingers": 0}
+    assert crossing(history([0.9, 0.8], [0.1, 0.8]), warmup=10) == {"step": 10, "accuracy": 80.0, "lingers": 1}

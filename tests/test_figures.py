@@ -35,6 +35,8 @@ def results(tmp_path_factory):
         "figure10": small("figure10", widths, many),
         "table3": small("table3", "n_per_env=60"),
         "table4": small("table4"),
+        "dynamics": small("dynamics"),
+        "dynamics_map": small("dynamics_map"),
     }
 
 
@@ -106,6 +108,37 @@ def test_figure_5_is_the_table_drawn(results):
         assert line["places"] == ["25,000 images", "12,500 images", "6,250 images"]
         assert np.shape(line["values"]) == (3, 2)
         assert all(0 <= value <= 100 for values in line["values"] for value in values)
+
+
+def test_what_happens_over_steps_has_a_line_per_algorithm(results):
+    _, (first, last, gaps) = figures.make("over_steps", results["dynamics"])
+    assert [line["label"] for line in gaps["lines"]] == ["ERM", "IRMv1", "V-REx", "meta-IRM"]
+    record = results["dynamics"].of("", "erm")[1]
+    history = results["dynamics"].folder.history(record["name"])
+    assert first["lines"][0]["places"] == last["lines"][0]["places"] == [row["step"] for row in history if "accuracy" in row]
+    assert last["lines"][0]["values"][0][1] == pytest.approx(100 * history[0]["test_accuracy"][-1])
+    assert len(gaps["lines"][0]["places"]) == len(history)
+    one, two = history[5]["validation_risk"]
+    assert gaps["lines"][0]["values"][5][1] == pytest.approx(one - two)
+
+
+def test_adaptation_over_steps_has_the_risk_and_the_meta_loss(results):
+    _, (panel,) = figures.make("adaptation_over_steps", results["dynamics"])
+    history = results["dynamics"].folder.history(results["dynamics"].of("", "meta_irm")[0]["name"])
+    risk, meta_loss = panel["lines"]
+    assert risk["values"][0][0] == pytest.approx(np.mean(history[0]["risk"]))
+    assert meta_loss["values"][0][0] == pytest.approx(np.mean(history[0]["meta_loss"]))
+
+
+def test_crossing_map_has_each_trial_with_and_without_a_crossing(results):
+    study = results["dynamics_map"].study
+    figure, crossings = figures.make("crossing_map", results["dynamics_map"])
+    assert len(crossings) == 2 * len(study.cases)
+    alphas = {one["inner_lr"] for one in crossings}
+    assert alphas == {case.algorithms["meta_irm"].settings.hyper["inner_lr"] for case in study.cases.values()}
+    met = [one for one in crossings if one["step"] is not None]
+    assert len(figure.axes[0].texts) == len(met)
+    assert figures.render(figure)["png"]
 
 
 def test_figure_7_shows_the_patch_where_it_is(results):

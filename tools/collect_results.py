@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from metairm_np import report, storage
-from metairm_np.experiments import TRAIN, study_of
+from metairm_np.experiments import study_of
 from metairm_np.status import run_folders
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "experiments" / "results"
 PAGE = ROOT / "docs" / "reproduction.md"
-KEPT = ("results.json", "report.md", "search.json", "search.md", "*.png", "*.svg")
+KEPT = ("results.json", "report.md", "search.json", "search.md", "*.png", "*.svg", "similarity*.json", "crossing*.json")
 
 
 def collect(folder, results=RESULTS):
@@ -52,9 +52,9 @@ def tables(found):
             span = f"{min(steps)} to {max(steps)}" if len(set(steps)) > 1 else f"{steps[0]}" if steps else "-"
             trials = f"{len(steps)} of {len(group)}"
             rows.append([algorithm.label, trials, "ours", *ours, span, f"{seconds:.0f}", f"{audit:.0e}"])
-            theirs = [algorithm.paper.get(column if column == TRAIN else f"{column:g}") for column in experiment.columns]
+            theirs = [report.published(algorithm, column) for column in experiment.columns]
             if any(theirs):
-                rows.append(["", "", "paper", *("{:.1f} ± {:.1f}".format(*one) if one else "" for one in theirs), "", "", ""])
+                rows.append(["", "", "paper", *theirs, "", "", ""])
         parts.append(report.markdown(head, rows))
     hours = sum(record["seconds"] for record in found["trials"]) / 3600
     parts.append(f"{len(found['trials'])} trials, {hours:.1f} hours of computing; {report.audit_line(found['trials'])}.")
@@ -63,7 +63,7 @@ def tables(found):
 
 def oracles(found):
     """Give the table of a search, of what its search.json holds: the selected setting beside the oracle's."""
-    head = ["algorithm", "settings", "", "worst accuracy", "setting"]
+    head = ["algorithm", "settings", "", "test accuracy", "setting"]
     rows = []
     for row, settings in found.items():
         chosen = next((one for one in settings if one["selected"]), None)
