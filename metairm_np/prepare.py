@@ -114,4 +114,5 @@ def prepare_search(args, command):
         for number, variant in enumerate(variants[row.name]):
             tasks += tasks_of(args, variant, [row.algorithm], folder, search.FIRST_TRIAL, number)
     tasks.sort(key=lambda task: task.trial)  # those of a trial share its data
-    return tasks, folder, lambda: conclude.conclude_search(study, rows, folder, command)
+    every = search.planned(study, folder.planned(), args.seed)  # another command may have searched other rows
+    return tasks, folder, lambda: conclude.conclude_search(study, every, folder, command)

@@ -97,6 +97,13 @@ def rows(study, algorithms, named, budget, seed):
     return found
 
 
+def planned(study, plan, seed):
+    """Give the rows of a search's plan.json, each with as many settings as commands have asked for."""
+    most = max(row["settings"] for row in plan.values())
+    every = rows(study, study.algorithms, False, most, seed)
+    return [row._replace(drawn=row.drawn[: plan[row.name]["settings"]]) for row in every if row.name in plan]
+
+
 def draw(ranges, seed, number):
     """Draw setting `number` of a search, a dict by the keys of `ranges`; more settings leave these as they are."""
     rng = np.random.default_rng(child(seed, SETTINGS, number))

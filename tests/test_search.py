@@ -205,6 +205,8 @@ def test_the_command_searches_goes_on_and_reports(tmp_path):
     folder = tmp_path / second.stdout.strip().splitlines()[-1]
     assert folder.name.startswith("search-cmnist-")
     assert len(list((folder / "trials").glob("*.json"))) == 2 * 4 * 2
+    less = run(tmp_path, "--budget", "2", "--algorithms", "erm")
+    assert "reused: 2 finished trials" in less.stdout  # and the files still have all that was asked for
     found = json.loads((folder / "search.json").read_text())
     assert found.keys() == {"erm", "meta_irm"}
     for name, rows in found.items():
