@@ -320,14 +320,19 @@ def resolve(config):
             algorithms[name] = _algorithm(name, table)
         except (ValueError, TypeError) as error:
             raise type(error)(f"algorithm {name!r}: {error}") from None
-    title = config["title"]
-    for key, value in {**generator_defaults(config["environment"]["generator"]), **environment}.items():
-        title = title.replace(f"{{{key}}}", str(value))
     return Experiment(
-        name=config["name"], title=title, case=config.get("case", ""), case_title=config.get("case_title", ""),
+        name=config["name"], title=title_of(config), case=config.get("case", ""), case_title=config.get("case_title", ""),
         generator=config["environment"]["generator"], environment=environment, test_p=test_p, table_p=table_p, columns=columns,
         bounds=config.get("bounds", {}), algorithms=algorithms, config=config,
     )  # fmt: skip
+
+
+def title_of(config):
+    """Give a config's title, in which {n_classes}, say, is replaced by the value of this option of the generator."""
+    title = config["title"]
+    for key, value in {**generator_defaults(config["environment"]["generator"]), **config["environment"]}.items():
+        title = title.replace(f"{{{key}}}", str(value))
+    return title
 
 
 def _algorithm(name, table):

@@ -6,7 +6,7 @@ import sys
 
 from metairm_np import blas, checks, executors, fast, options, prepare, report, reuse, storage, sweep, trials
 from metairm_np.console import Console
-from metairm_np.experiments import available, load
+from metairm_np.experiments import available, inherit, title_of
 from metairm_np.page import page
 from metairm_np.status import run_folders, status
 
@@ -46,7 +46,8 @@ def listing():
     rows = []
     for name, config in available().items():
         minutes = config.get("minutes", 0)
-        rows.append([name, config["reproduces"], load(name).title, f"about {minutes:g} min" if minutes else "unknown"])
+        title = title_of(inherit(config))
+        rows.append([name, config["reproduces"], title, f"about {minutes:g} min" if minutes else "unknown"])
     return report.markdown(["experiment", "reproduces", "what", "one trial, two cores"], rows)
 
 
