@@ -2,8 +2,8 @@
 
     python tools/stopping_rules.py runs/cmnist-HASH experiments/results/table4    # ten trials, Table 1's for two of the rules
 
-The training environments (p_e, p_e2) = (0.1, 0.2) and (0.2, 0.1) mirror each other. Each trial is trained without a stop, and
-observed every second step; each rule then names a step. Writes stopping_rules.json and stopping_rules.md into the second folder.
+The training environments (p_e, p_e2) = (0.1, 0.2) and (0.2, 0.1) mirror each other. Each trial is trained without a stop and
+observed every second step; each rule then names a step. stopping_rules.json and stopping_rules.md go into the second folder.
 """
 
 import argparse
