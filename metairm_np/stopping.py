@@ -34,7 +34,7 @@ class StoppingRule:
         because DropGrad makes single steps jump; 1 means no smoothing.
     samples : {"validation", "all"}, default "validation"
         Whose risks: of each training environment the held-out samples, as in the paper, or the training samples, too. With more
-        samples s_t has less sampling error, which is what most of the spread between trials comes from (docs/dynamics.md).
+        samples s_t has less sampling error, which is what most of the spread between trials comes from (docs/reproduction.md).
     """
 
     threshold: float
