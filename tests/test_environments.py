@@ -204,3 +204,23 @@ def test_refused_at_test_time():
         trial.test(-0.1)
     with pytest.raises(ValueError, match="the trial has no patches"):
         trial.test(0.1, patch_p=0.1)
+
+
+@pytest.mark.parametrize("k", [5, 10])
+def test_a_model_that_knows_the_digits_class_reads_most_labels_from_the_colour(k):
+    trial, classes = colored_mnist(1, k, n_per_env=300), load_mnist14()["train_labels"][50_000:].astype(int) // (10 // k)
+    for p_e in (0.1, 0.2, 0.9):
+        env = trial.test(p_e)
+        told = np.where((colours(env, k) - classes) % k == 2, (classes + 1) % k, classes)
+        assert within(np.sum(told == env.y), len(env), 0.75 + 0.25 * p_e)  # docs/reproduction.md
+
+
+def test_mirrored_features_show_no_symmetric_statistic_their_environment():
+    one, two = colored_mnist(1, train_p=[0.1, 0.2], patch_p=[0.2, 0.1], n_per_env=20_000).train
+    shares = []
+    for env in (one, two):
+        both = env.x.reshape(len(env), 2, 14, 14).sum(axis=1)
+        z = colours(env, 2) + (both[:, -1, -1] == 1)  # symmetric in colour and patch
+        shares.append([np.mean((env.y == label) & (z == total)) for label in (0, 1) for total in (0, 1, 2)])
+    assert np.abs(np.subtract(*shares)).max() <= 5 * (2 * 0.25 / len(one)) ** 0.5
+    assert abs(np.mean(colours(one, 2) == one.y) - np.mean(colours(two, 2) == two.y)) > 0.08  # which each alone does
