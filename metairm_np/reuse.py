@@ -14,21 +14,16 @@ from metairm_np.folder import Folder, name_of, row_of
 
 
 def adopt(tasks, folder):
-    """Copy into `folder` the finished trials of other run folders beside it that are those of `tasks`, and give their names.
+    """Copy into `folder` the finished trials of other run folders beside it that are those of `tasks`.
 
     Parameters
     ----------
     tasks : list of Task
         Those of a search are left alone.
     folder : Folder
-
-    Returns
-    -------
-    list of str
     """
     wanted = [task for task in tasks if task.setting is None and not folder.record_path(task.name).exists()]
     beside = rows_beside(folder) if wanted else {}
-    adopted = []
     for task in wanted:
         key = key_of(task.config, task.algorithm, task.seed, task.dtype, task.engine)
         for other, row in beside.get(key, []):
@@ -40,9 +35,7 @@ def adopt(tasks, folder):
                 for made_anew in ("params_sha256", "crc32"):
                     record.pop(made_anew, None)
                 folder.store(task.name, record, other.params(name) if task.keep_params else None)
-                adopted.append(task.name)
                 break
-    return adopted
 
 
 @lru_cache(maxsize=1024)

@@ -16,9 +16,10 @@ from metairm_np import report, storage
 from metairm_np.experiments import load
 from metairm_np.folder import Folder
 from metairm_np.seeds import child
-from metairm_np.training import train
+from metairm_np.training import train, watched_risks
 
-STEPS, EVERY, SMOOTHING = 200, 2, 5
+STEPS, EVERY = 200, 2
+RULE = load("table4").algorithms["meta_irm"].settings.early_stopping  # that of all experiments
 
 
 def history(trial):
@@ -27,15 +28,19 @@ def history(trial):
     settings, data = experiment.algorithms["meta_irm"].settings, experiment.data(child(0, trial), "float32")
     test = [data.test(p_e) for p_e in experiment.table_p]
     rows = train(settings, data.train, data.validation, child(0, trial), test=test, log_every=EVERY, audit_every=100).history
-    keys = ("step", "risk", "sigma", "validation_risk", "validation_accuracy", "test_accuracy")
-    return [{key: row[key] for key in keys} for row in rows if row["step"] % EVERY == 0]
+    keys = ("step", "sigma", "validation_risk", "test_accuracy")
+    return [
+        {**{key: row[key] for key in keys}, "watched": watched_risks(RULE, row, data.train, data.validation)}
+        for row in rows
+        if row["step"] % EVERY == 0
+    ]
 
 
 def smoothed(values):
-    """Average over about SMOOTHING steps, as the stopping rule does."""
+    """Average over about as many steps as the stopping rule does."""
     mean, found = 0.0, []
     for t, value in enumerate(values):
-        mean = mean + (np.asarray(value) - mean) / min(t + 1, SMOOTHING / EVERY)
+        mean = mean + (np.asarray(value) - mean) / min(t + 1, RULE.smoothing / EVERY)
         found.append(mean)
     return np.array(found)
 
@@ -43,9 +48,9 @@ def smoothed(values):
 def rules(rows, kept_step, kept_risk):
     """Give the index of the row at which each rule stops; `kept_...` are means of Table 1's trials at their stop."""
     steps = np.array([row["step"] for row in rows])
-    late = steps >= 30  # the warm-up of all experiments
+    late = steps >= RULE.warmup
     validation = smoothed([row["validation_risk"] for row in rows])
-    every = smoothed([np.average([row["risk"], row["validation_risk"]], axis=0, weights=(0.8, 0.2)) for row in rows])
+    watched = smoothed([row["watched"] for row in rows])
     risk = validation.mean(axis=1)
 
     def smallest(values):
@@ -56,7 +61,7 @@ def rules(rows, kept_step, kept_risk):
 
     worst = np.array([min(row["test_accuracy"]) for row in rows])
     return {
-        "smallest spread of the risks, all samples (the rule of all experiments)": smallest(every.std(axis=1)),
+        "smallest spread of the risks, all samples (the rule of all experiments)": smallest(watched.std(axis=1)),
         "smallest spread of the validation risks": smallest(validation.std(axis=1)),
         "smallest spread of the meta-losses": smallest(smoothed([row["sigma"] for row in rows])),
         f"step {kept_step:.0f}, Table 1's mean": int(np.argmin(np.abs(steps - kept_step))),
@@ -76,6 +81,8 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, help="default: 1")
     args = parser.parse_args()
     kept = Folder(args.table1).summaries(["meta_irm"])
+    if not kept:
+        parser.error(f"{args.table1} has no finished trial of meta_irm; give a run folder of cmnist that has")
     kept_step, kept_risk = (float(np.mean([np.mean(record[key]) for record in kept])) for key in ("step", "validation_risk"))
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
         found = pool.map(history, range(args.trials), chunksize=1)
@@ -89,7 +96,7 @@ def main():
         span = f"{min(row['step'] for row in at)} to {max(row['step'] for row in at)}"
         table.append([name, span, *map(report.mean_and_spread, accuracies.T)])
     text = report.markdown(["rule", "steps", "p_e = 0.1", "p_e = 0.2", "p_e = 0.9"], table)
-    storage.write_json(args.to / "stopping_rules.json", {name: at for name, at in stops.items()}, indent=1)
+    storage.write_json(args.to / "stopping_rules.json", stops, indent=1)
     storage.write(args.to / "stopping_rules.md", text + "\n")
     print(text)
 
