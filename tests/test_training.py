@@ -5,6 +5,7 @@ import pytest
 from problems import HYPER, flat
 
 from metairm_np import fast, init_mlp, spec
+from metairm_np.audit import Audit
 from metairm_np.environments import Environment, synthetic_digits
 from metairm_np.optimizers import Adam
 from metairm_np.seeds import INIT, NOISE, child
@@ -156,6 +157,31 @@ def test_an_engine_that_is_wrong_fails_the_audit_and_a_right_one_passes(objectiv
     assert (bad.status, bad.last_step) == ("failed audit", 0)
     assert bad.audit["largest"] == pytest.approx(3 * limit, rel=0.1)
     assert "FAILED ITS AUDIT at step 0" in bad.message
+
+
+class WrongAt:
+    """The fast engine with a gradient that is 1 % off wherever one sample is among those it is for, as at a ReLU's kink."""
+
+    def __init__(self, sample):
+        self.sample, self.calls = sample, 0
+
+    def value_and_grad(self, name, params, envs, **hyper):
+        value, gradient = fast.value_and_grad(name, params, envs, **hyper)
+        self.calls += 1
+        if any((env.x == self.sample).all(axis=1).any() for env in envs):
+            gradient[-1][1][0] += 0.01 * np.abs(flat(gradient)).max()
+        return value, gradient
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_sample_at_a_kink_fails_no_audit(seed):
+    rng = np.random.default_rng(0)
+    envs = [Environment(rng.normal(size=(1024, 3)), rng.integers(0, 2, 1024)) for _ in range(2)]
+    engine = WrongAt(envs[0].x[seed])
+    audit = Audit(engine, seed)
+    outcomes = [audit.passes("erm", init_mlp((3, 4, 1), seed), envs) for _ in range(10)]
+    assert all(outcomes)
+    assert 0 < audit.repeated == engine.calls - 10  # met in some of the ten, and never in both halves
 
 
 def test_the_last_step_and_every_nth_are_audited():
