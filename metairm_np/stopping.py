@@ -16,9 +16,9 @@ from metairm_np import checks
 class StoppingRule:
     """When to stop, in terms of s_t, the population standard deviation of the environments' smoothed risks after t updates.
 
-    1. Nothing happens before step `warmup`.
-    2. From then on the rule is armed by the first s_t >= `arm`.
-    3. Once armed, the parameters with the smallest s_t so far are remembered.
+    1. The rule is armed by the first s_t >= `arm`.
+    2. Before step `warmup` nothing else happens.
+    3. From then on, once armed, the parameters with the smallest s_t so far are remembered.
     4. Training stops once that smallest s_t is at most `threshold` and `patience` steps old. Then, and if the steps run out
        before, the remembered parameters are the result.
 
@@ -54,20 +54,20 @@ class StoppingRule:
 
 
 class EarlyStopping:
-    """The state of a `StoppingRule` along one training run; until armed, `best` is None."""
+    """The state of a `StoppingRule` along one training run; `best` is None until there is something to remember."""
 
     def __init__(self, rule):
         self.rule = rule
-        self.risks = 0.0
+        self.risks, self.armed = 0.0, False
         self.best, self.best_step, self.best_sigma = None, None, math.inf
 
     def update(self, step, risks, params):
         """Take in the environments' risks and the parameters of `step`, every step from 0 on; tell whether to stop."""
         self.risks = self.risks + (np.asarray(risks) - self.risks) / min(step + 1, self.rule.smoothing)
         sigma = np.std(self.risks)
+        self.armed = self.armed or bool(sigma >= self.rule.arm)
         if step < self.rule.warmup:
             return False
-        armed = self.best is not None or sigma >= self.rule.arm
-        if armed and sigma < self.best_sigma:
+        if self.armed and sigma < self.best_sigma:
             self.best, self.best_step, self.best_sigma = params, step, sigma
         return self.best_sigma <= self.rule.threshold and step >= self.best_step + self.rule.patience

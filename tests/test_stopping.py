@@ -22,7 +22,7 @@ RULE = StoppingRule(threshold=1.0, arm=4.0, warmup=2, patience=0)
     ("rule", "sigmas", "expected"),
     [
         (RULE, [0, 0, 0, 0, 0], (None, None)),  # small from the start: never armed
-        (RULE, [9, 9, 0.5, 0.5], (None, None)),  # large only before the warm-up's end
+        (RULE, [9, 9, 0.5, 0.5], (2, 2)),  # armed before the warm-up's end, and stops at the end at the earliest
         (RULE, [0, 0, 3.9, 0.5], (None, None)),  # large, but not enough
         (RULE, [0, 0, 4.0, 0.5], (3, 3)),  # armed at exactly `arm`
         (RULE, [0, 0, 5, 3, 1.0, 0.5], (4, 4)),  # stops at exactly `threshold`
