@@ -31,6 +31,9 @@ def main(arguments=None):
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted before the first trial; the same command starts again", file=sys.stderr)
+        return 128 + signal.SIGINT
     if args.verbose:
         print(engine_line(args.engine))
     code = 0

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 
 from metairm_np import options, prepare, storage, sweep, trials
+from metairm_np import run as metairm_run
 from metairm_np.executors import serial
 from metairm_np.experiments import load
 from metairm_np.folder import Folder
@@ -179,6 +180,15 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     assert [path.name for path in (folder / "trials").iterdir()] == ["erm-000.json"]
     assert (folder / "report.md").is_file()
+
+
+def test_ctrl_c_before_the_first_trial_is_one_sentence(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "everything", interrupted)
+    assert metairm_run.main(["cmnist"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted before the first trial; the same command starts again"
 
 
 def test_a_folder_that_cannot_be_written_any_more_is_one_sentence(tmp_path):
