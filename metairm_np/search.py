@@ -136,9 +136,10 @@ def results(row, records):
     """Give what a search found, the best setting first.
 
     Of the settings all of whose trials are usable, those come first whose trials, if they stop early, all met the stopping
-    rule, and whose validation risks differ by no more than `max_risk_spread` (population standard deviation over the training
-    environments, mean over trials), in the order of the criterion (mean over trials); then the others, in the order of that
-    spread; then those with a trial that diverged or failed its audit.
+    rule or kept their last step (as they do if it was never armed), and whose validation risks differ by no more than
+    `max_risk_spread` (population standard deviation over the training environments, mean over trials), in the order of the
+    criterion (mean over trials); then the others, in the order of that spread; then those with a trial that diverged or failed
+    its audit.
 
     Parameters
     ----------
@@ -149,10 +150,9 @@ def results(row, records):
     Returns
     -------
     list of dict
-        setting : its number; values : what was drawn; trials : how many; usable, within : whether all are usable, and whether
-        all met the stopping rule and are within `max_risk_spread`; criterion, risk_spread; test_accuracy : of each p_e of the
-        table, in per cent, one number a trial; selected : True for the first, if it is usable; oracle : True for the one with
-        the best worst test accuracy.
+        setting : its number; values : what was drawn; trials : how many; usable : whether all are; within : whether it is one
+        of those that come first; criterion, risk_spread; test_accuracy : of each p_e of the table, in per cent, one number a
+        trial; selected : True for the first, if it is usable; oracle : True for the one with the best worst test accuracy.
     """
     table, groups, found = row.experiment.config["search"][row.algorithm], {}, []
     stops = row.experiment.algorithms[row.algorithm].settings.early_stopping is not None
@@ -164,7 +164,7 @@ def results(row, records):
         group = groups[number]
         good = report.usable(group)
         spread = float(np.mean([CRITERIA["risk_spread"](record) for record in good])) if good else math.inf
-        met = not stops or all(record["status"] == "stopped early" for record in good)
+        met = not stops or all(record["status"] == "stopped early" or record["step"] == record["last_step"] for record in good)
         found.append({
             "setting": number, "values": values, "trials": len(group), "usable": len(good) == len(group),
             "within": met and spread <= table.get("max_risk_spread", math.inf),
@@ -195,7 +195,7 @@ def markdown(row, found, most=None):
     limit = table.get("max_risk_spread")
     first = "" if limit is None else f", first those whose validation risks differ by at most {limit:g} (risk_spread)"
     if experiment.algorithms[row.algorithm].settings.early_stopping:
-        first += " and whose trials all met the stopping rule"
+        first += " and whose trials all met the stopping rule or kept their last step"
     caption = (
         f"{experiment.algorithms[row.algorithm].label}: {len(found)} settings in the order of {table['criterion']} on the "
         f"training environments' validation sets{first}. The test accuracies, in per cent, took no part in the order but for "

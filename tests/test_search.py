@@ -69,9 +69,10 @@ def with_table(**changes):
     return experiment
 
 
-def record(setting, risks, accuracy, status="completed", trial=0):
+def record(setting, risks, accuracy, status="completed", trial=0, kept=9):
     return {
         "algorithm": "erm", "case": "", "setting": setting, "trial": trial, "status": status, "validation_risk": risks,
+        "step": kept, "last_step": 9,
         "validation_accuracy": [1 - risk for risk in risks], "test_accuracy": {"0.9": accuracy},
     }  # fmt: skip
 
@@ -109,14 +110,15 @@ def test_settings_that_did_not_meet_their_stopping_rule_come_after_the_others():
     experiment.config["search"] = {"meta_irm": {"criterion": "risk", "max_risk_spread": 0.1, "ranges": {"lr": RANGES["lr"]}}}
     row = search.Row("meta_irm", experiment, "meta_irm", DRAWN)
     records = [
-        record(0, [0.3, 0.3], 0.9),
+        record(0, [0.3, 0.3], 0.9, kept=7),
         record(1, [0.6, 0.6], 0.5, "stopped early"),
-        record(2, [0.5, 0.5], 0.5, "stopped early"),
+        record(2, [0.5, 0.5], 0.5, "stopped early", kept=7),  # with patience
+        record(3, [0.4, 0.4], 0.5),  # never armed
     ]
     found = search.results(row, records)
-    assert [one["setting"] for one in found] == [2, 1, 0]
-    assert [one["within"] for one in found] == [True, True, False]
-    assert "all met the stopping rule" in search.markdown(row, found)
+    assert [one["setting"] for one in found] == [3, 2, 1, 0]
+    assert [one["within"] for one in found] == [True, True, True, False]
+    assert "all met the stopping rule or kept their last step" in search.markdown(row, found)
 
 
 def test_a_setting_is_judged_by_the_mean_of_its_trials_and_needs_all_of_them():
