@@ -178,28 +178,36 @@ PANELS = {  # figures made of panels, and what they show
 }
 
 
+def band(values, log=False):
+    """Give mean, mean minus and mean plus population standard deviation, of the logarithms and then back if `log`.
+
+    Each an array over places, of `values`, a list over trials for each place.
+    """
+    to, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
+    mean, spread = (np.array([statistic(to(some)) for some in values]) for statistic in (np.mean, np.std))
+    return back(mean), back(mean - spread), back(mean + spread)
+
+
 def draw(title, panels):
     """Draw panels side by side: means over trials, with their population standard deviation where there are several."""
     figure = Figure(figsize=((7 if len(panels) == 1 else 4.5) * len(panels), 4.5), layout="constrained")
     alike = len({panel.ylabel for panel in panels}) == 1
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=alike, squeeze=False)[0], panels):
+        axes.set_yscale("log" if panel.log else "linear")  # before the lines, for the limits to fit
         for index, line in enumerate(panel.lines):
             there = [(place, values) for place, values in zip(line.places, line.values) if len(values)]
-            means = [np.mean(values) for _, values in there]
-            spread = [np.std(values) for _, values in there] if any(len(values) > 1 for _, values in there) else None
-            places = [place for place, _ in there]
+            places, (middle, low, high) = [place for place, _ in there], band([values for _, values in there], panel.log)
             if len(places) > MANY:
-                axes.plot(places, means, label=line.label)
-                if spread:
-                    axes.fill_between(places, np.subtract(means, spread), np.add(means, spread), alpha=0.2)
+                axes.plot(places, middle, label=line.label)
+                axes.fill_between(places, low, high, alpha=0.2)
             else:
-                marker = MARKERS[index % len(MARKERS)]
-                axes.errorbar(places, means, spread, marker=marker, markersize=4, capsize=2, label=line.label)
+                bars = {"yerr": (middle - low, high - middle), "capsize": 2} if any(len(some) > 1 for _, some in there) else {}
+                axes.errorbar(places, middle, marker=MARKERS[index % len(MARKERS)], markersize=4, label=line.label, **bars)
         for label, value in panel.levels.items():
             axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
             place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
             axes.annotate(label, (1, value), color="0.4", fontsize=8, **place)
-        axes.set(title=panel.title, xlabel=panel.xlabel, ylim=panel.ylim, yscale="log" if panel.log else "linear")
+        axes.set(title=panel.title, xlabel=panel.xlabel, ylim=panel.ylim)
         axes.tick_params(axis="x", labelrotation=30 if not panel.xlabel else 0)
         axes.legend(fontsize=8)
         if panel is panels[0] or not alike:

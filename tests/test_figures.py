@@ -102,6 +102,23 @@ def test_figure_6_has_the_penalty_of_each_case(results):
         assert line["values"][0][0] == pytest.approx(np.mean(history[0]["penalty"]))
 
 
+def test_a_band_on_a_log_axis_stays_above_0():
+    values = [[1e-6, 1e-2], [1e-4, 1e-4], [3.0]]
+    middle, low, high = figures.band(values, log=True)
+    np.testing.assert_allclose(middle, [1e-4, 1e-4, 3])
+    np.testing.assert_allclose(low, [1e-6, 1e-4, 3])
+    np.testing.assert_allclose(high, [1e-2, 1e-4, 3])
+    middle, low, high = figures.band([[1.0, 3.0]])
+    assert (middle[0], low[0], high[0]) == (2, 1, 3)
+
+
+def test_the_limits_of_a_log_axis_fit_its_lines():
+    line = figures.Line("", [0, 1], [[1e-6, 1e-5], [1e-2]])
+    (axes,) = figures.draw("", [figures.Panel("", "step", [line], "penalty", None, log=True)]).axes
+    low, high = axes.get_ylim()
+    assert 1e-7 < low < 1e-6 < 1e-2 < high < 1e-1
+
+
 def test_figure_5_is_the_table_drawn(results):
     _, panels = figures.make("accuracy_over_cases", results["table3"])
     for line in panels[0]["lines"]:
