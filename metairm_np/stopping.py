@@ -35,6 +35,9 @@ class StoppingRule:
     samples : {"validation", "all"}, default "validation"
         Whose risks: of each training environment the held-out samples, as in the paper, or the training samples, too. With more
         samples s_t has less sampling error, which is what most of the spread between trials comes from (docs/reproduction.md).
+    target_risk : float >= 0, optional
+        If given, s_t is the distance of the risks' mean from it instead: ln 2, the risk of a coin, where two environments are
+        mirror images of each other and their risks agree whatever the model (Table 4, docs/reproduction.md).
     """
 
     threshold: float
@@ -43,6 +46,7 @@ class StoppingRule:
     patience: int = 0
     smoothing: int = 1
     samples: str = "validation"
+    target_risk: float | None = None
 
     def __post_init__(self):
         checks.number("threshold", self.threshold, low=0)
@@ -51,6 +55,8 @@ class StoppingRule:
         checks.count("patience", self.patience, 0)
         checks.count("smoothing", self.smoothing, 1)
         checks.choice("samples", self.samples, ("validation", "all"))
+        if self.target_risk is not None:
+            checks.number("target_risk", self.target_risk, low=0)
 
 
 class EarlyStopping:
@@ -64,7 +70,8 @@ class EarlyStopping:
     def update(self, step, risks, params):
         """Take in the environments' risks and the parameters of `step`, every step from 0 on; tell whether to stop."""
         self.risks = self.risks + (np.asarray(risks) - self.risks) / min(step + 1, self.rule.smoothing)
-        sigma = np.std(self.risks)
+        target = self.rule.target_risk
+        sigma = np.std(self.risks) if target is None else abs(np.mean(self.risks) - target)
         self.armed = self.armed or bool(sigma >= self.rule.arm)
         if step < self.rule.warmup:
             return False

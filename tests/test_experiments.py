@@ -1,6 +1,7 @@
 """Experiment files: the shipped ones are sound, and overrides reach what they name."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,8 @@ def test_one_stopping_rule_serves_all_experiments():
     studies = [experiments.load_study(name) for name in experiments.available()]
     every = [one.settings for study in studies for case in study.cases.values() for one in case.algorithms.values()]
     rules = {settings.early_stopping for settings in every} - {None}
-    assert len(rules) == 1
+    (rule,) = (rule for rule in rules if rule.target_risk is None)
+    assert rules == {rule, replace(rule, target_risk=0.6931)}  # the latter for mirrored environments, in one row of table4
 
 
 CASES = """

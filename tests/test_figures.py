@@ -113,7 +113,7 @@ def test_a_band_on_a_log_axis_stays_above_0():
 
 
 def test_the_limits_of_a_log_axis_fit_its_lines():
-    line = figures.Line("", [0, 1], [[1e-6, 1e-5], [1e-2]])
+    line = figures.Line("IRMv1", [0, 1], [[1e-6, 1e-5], [1e-2]])
     (axes,) = figures.draw("", [figures.Panel("", "step", [line], "penalty", None, log=True)]).axes
     low, high = axes.get_ylim()
     assert 1e-7 < low < 1e-6 < 1e-2 < high < 1e-1

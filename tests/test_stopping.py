@@ -51,6 +51,13 @@ def test_smoothing_averages_the_risks_and_not_their_spread():
     assert stopping.best == 2
 
 
+def test_a_target_is_met_by_the_mean_risk_and_not_by_the_spread():
+    stopping = EarlyStopping(StoppingRule(threshold=0.1, arm=1.0, warmup=0, target_risk=2.0))
+    met = [stopping.update(t, risks, t) for t, risks in enumerate([[2, 2], [0, 0], [1, 1], [1, 3], [2, 2]])]
+    assert met == [False, False, False, True, True]  # at step 0 it is not armed
+    assert stopping.best == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -60,6 +67,7 @@ def test_smoothing_averages_the_risks_and_not_their_spread():
         ({"threshold": 1, "arm": 1, "samples": "some"}, "samples"),
         ({"threshold": 1, "arm": 1, "patience": -1}, "patience is -1"),
         ({"threshold": 1, "arm": 1, "smoothing": 0}, "smoothing is 0"),
+        ({"threshold": 1, "arm": 1, "target_risk": -1}, "target_risk is -1"),
     ],
 )
 def test_refused(options, message):
