@@ -223,7 +223,9 @@ def _message(status, step, kept, settings, audit):
             f"diverged: a risk, the objective or its gradient is not finite at step {step}; a smaller lr or inner_lr may help"
         )
     if status == "stopped early":
-        return f"stopped early at step {step}, keeping step {kept}, where the environments' risks agreed best"
+        nearest = settings.early_stopping.target_risk is not None
+        best = "the risk was nearest to its target" if nearest else "the environments' risks agreed best"
+        return f"stopped early at step {step}, keeping step {kept}, where {best}"
     if settings.early_stopping:
         return f"completed {step} steps without meeting the stopping threshold, keeping step {kept}"
     return f"completed {step} steps"
