@@ -49,3 +49,6 @@ def test_collecting_copies_what_is_kept_and_fills_the_page(tmp_path):
     assert "73.0 ± 0.8" in text
     assert "old" not in text
     assert collect_results.fill(text, tmp_path / "results") == text
+    (tmp_path / "results" / "table5" / "more.md").write_text("| a | table |\n")
+    text = collect_results.fill("<!-- table5/more.md -->\n<!-- end -->\n", tmp_path / "results")
+    assert text == "<!-- table5/more.md -->\n\n| a | table |\n\n<!-- end -->\n"

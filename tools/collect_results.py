@@ -4,7 +4,7 @@
 
 Of each run folder, smoke runs left out, results.json, report.md and the figures are copied to results/NAME, and of each search
 search.json and search.md to results/search-NAME. What stands between <!-- NAME --> and <!-- end --> in the page is then written
-anew from these files.
+anew from these files, and between <!-- NAME/FILE.md --> and <!-- end --> that file.
 """
 
 import argparse
@@ -78,12 +78,16 @@ def oracles(found):
 def fill(text, results=RESULTS):
     """Give the page with its tables written anew."""
 
-    def filled(match):
-        found = storage.read_json(results / match[1] / "results.json")
-        searched = storage.read_json(results / match[1] / "search.json")
-        return f"<!-- {match[1]} -->\n\n{tables(found) if found else oracles(searched)}\n\n<!-- end -->"
+    def part(path):
+        if path.suffix == ".md":
+            return path.read_text(encoding="utf-8").strip()
+        found = storage.read_json(path / "results.json")
+        return tables(found) if found else oracles(storage.read_json(path / "search.json"))
 
-    return re.sub(r"<!-- (?!end)([\w-]+) -->.*?<!-- end -->", filled, text, flags=re.DOTALL)
+    def filled(match):
+        return f"<!-- {match[1]} -->\n\n{part(results / match[1])}\n\n<!-- end -->"
+
+    return re.sub(r"<!-- (?!end)([\w./-]+) -->.*?<!-- end -->", filled, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
