@@ -124,12 +124,12 @@ def dask(address, jobs):
     ValueError
         If `address` is neither.
     """
+    if address != "local" and "://" not in address:
+        raise ValueError(f"--dask is {address!r}; give local, or a scheduler's address such as tcp://host:8786")
     try:
         import distributed
     except ImportError:
         raise ImportError("--dask needs dask.distributed; pip install 'metairm-np[cluster]'") from None
-    if address != "local" and "://" not in address:
-        raise ValueError(f"--dask is {address!r}; give local, or a scheduler's address such as tcp://host:8786")
 
     @contextmanager
     def start():
