@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metairm_np import report, run, storage
+from metairm_np import run, storage
 from metairm_np.experiments import load_study, study_of
 
 ROOT = Path(__file__).parent.parent
@@ -25,10 +25,7 @@ def test_the_settings_of_committed_results_are_those_of_the_experiment(path):
     found = storage.read_json(path)
     made_with, now = study_of(found["config"]), load_study(found["config"]["name"])
     assert made_with.hash(0, "float32") == now.hash(0, "float32")
-    above = [record["name"] for record in found["trials"] if not record["audit"]["largest"] <= 1e-3]
-    assert above == [record["name"] for record in found["trials"] if record["status"] == "failed audit"]
-    assert all(name in report.audit_line(found["trials"]) for name in above)
-    assert not any(record["name"] in above for record in report.usable(found["trials"]))
+    assert all(record["audit"]["largest"] <= 1e-3 for record in found["trials"])
     for name in made_with.figures:
         assert (path.parent / f"{name}.png").is_file()
         assert (path.parent / f"{name}.svg").is_file()
