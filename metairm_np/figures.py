@@ -217,25 +217,32 @@ def draw(title, panels):
 
 
 def draw_crossings(results):
-    """Draw over alpha and lambda when p_e = 0.9 first becomes as accurate as 0.1, and how accurate; give the numbers, too."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes, crossings = figure.add_subplot(), []
+    """Draw test accuracies over steps, a panel for each alpha and lambda, marked where they cross; give the crossings, too."""
+    cells, crossings = {}, []
     for case, experiment in results.study.cases.items():
         (algorithm,) = experiment.algorithms.values()
-        alpha, weight = algorithm.settings.hyper["inner_lr"], algorithm.settings.hyper["std_weight"]
-        for record in results.of(case):
-            found = dynamics.crossing(results.folder.history(record["name"]))
+        cells[algorithm.settings.hyper["std_weight"], algorithm.settings.hyper["inner_lr"]] = results.of(case)
+    weights, alphas = sorted({weight for weight, _ in cells}, reverse=True), sorted({alpha for _, alpha in cells})
+    figure = Figure(figsize=(2.3 * len(alphas), 1.9 * len(weights)), layout="constrained")
+    grid = figure.subplots(len(weights), len(alphas), sharex=True, sharey=True, squeeze=False)
+    for (weight, alpha), records in cells.items():
+        axes = grid[weights.index(weight), alphas.index(alpha)]
+        for record in records:
+            history = results.folder.history(record["name"])
+            rows = [row for row in history if "test_accuracy" in row]
+            for place, color in ((0, "C0"), (-1, "C1")):
+                axes.plot([row["step"] for row in rows], [100 * row["test_accuracy"][place] for row in rows], color=color)
+            found = dynamics.crossing(history)
             crossings.append({"inner_lr": alpha, "std_weight": weight, "trial": record["trial"], **found})
-    met = [one for one in crossings if one["step"] is not None]
-    never = [one for one in crossings if one["step"] is None]
-    axes.scatter([one["inner_lr"] for one in never], [one["std_weight"] for one in never], s=500, marker="x", color="0.7")
-    places = [one["inner_lr"] for one in met], [one["std_weight"] for one in met]
-    shown = axes.scatter(*places, c=[one["accuracy"] for one in met], s=900, cmap="viridis")
-    for one in met:
-        axes.annotate(one["step"], (one["inner_lr"], one["std_weight"]), ha="center", va="center", color="white", fontsize=8)
-    figure.colorbar(shown, ax=axes, label="test accuracy there (%), mean of $p_e$ = 0.1 and 0.9")
-    axes.set(xlabel="inner rate $\\alpha$", ylabel="weight of the std loss $\\lambda$", yscale="log", title=results.title)
-    axes.margins(0.15)
+            if found["step"] is not None:
+                axes.axvline(found["step"], color="0.6", linestyle=":")
+    for axes, alpha in zip(grid[0], alphas):
+        axes.set_title(f"$\\alpha$ = {alpha:g}", fontsize=10)
+    for axes, weight in zip(grid[:, 0], weights):
+        axes.set(ylabel=f"$\\lambda$ = {weight:g}", ylim=(0, 100))
+    watched = next(iter(results.study.cases.values())).table_p
+    figure.suptitle(f"{results.title}: test accuracy (%) at $p_e$ = {watched[0]:g} (blue) and {watched[-1]:g} (orange)")
+    figure.supxlabel("step", fontsize=10)
     return figure, crossings
 
 
@@ -254,7 +261,7 @@ def draw_images(results):
 
 
 DRAWINGS = {  # other figures
-    "crossing_map": (draw_crossings, "Where the lines of p_e = 0.1 and 0.9 cross, over alpha and lambda"),
+    "crossing_map": (draw_crossings, "Test accuracy over the steps of training, over alpha and lambda"),
     "images": (draw_images, "Training images, an environment a row"),
 }
 FIGURES = {name: shows for name, (_, shows) in {**PANELS, **DRAWINGS}.items()}

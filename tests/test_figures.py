@@ -154,7 +154,8 @@ def test_crossing_map_has_each_trial_with_and_without_a_crossing(results):
     alphas = {one["inner_lr"] for one in crossings}
     assert alphas == {case.algorithms["meta_irm"].settings.hyper["inner_lr"] for case in study.cases.values()}
     met = [one for one in crossings if one["step"] is not None]
-    assert len(figure.axes[0].texts) == len(met)
+    assert len(figure.axes) == len(study.cases)
+    assert sum(len(axes.lines) for axes in figure.axes) == 2 * len(study.cases) + len(met)
     assert figures.render(figure)["png"]
 
 
