@@ -63,8 +63,7 @@ def _section(study, records, folder, config):
             parts.append(_table(*report.table_rows(experiment, group)))
     parts.append(f"<p>{escape(report.audit_line(records))}</p>")
     for name in study.figures:
-        svg = figures.render(figures.make(name, figures.Results(study, records, folder))[0])["svg"]
-        data = base64.b64encode(svg).decode()
+        data = base64.b64encode(_svg(name, study, records, folder)).decode()
         text = figures.FIGURES[name]
         parts.append(f'<figure><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}"></figure>')
     seconds = sum(record["seconds"] for record in records)
@@ -78,6 +77,14 @@ def _section(study, records, folder, config):
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
     parts.append(f"<details><summary>Made with</summary><dl>{rows}</dl></details>")
     return f"<section>{''.join(parts)}</section>"
+
+
+def _svg(name, study, records, folder):
+    kept = folder.path / f"{name}.svg"
+    newest = max(folder.record_path(record["name"]).stat().st_mtime_ns for record in records)
+    if kept.is_file() and kept.stat().st_mtime_ns >= newest:  # some figures, such as those of PWCCA, take minutes
+        return kept.read_bytes()
+    return figures.render(figures.make(name, figures.Results(study, records, folder))[0])["svg"]
 
 
 def _table(head, rows):

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from sweeps import SMALL
 
-from metairm_np import run
+from metairm_np import figures, run
 from metairm_np.page import page
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -54,6 +54,17 @@ def test_page_is_whole_and_needs_no_other_file(folder):
     assert "audited against autograd: " in text
     for fact in ("numpy", "float32", "hours of computing"):
         assert f"<dt>{fact}</dt>" in text or f"<dd>{fact}</dd>" in text
+
+
+def test_a_figure_is_drawn_anew_only_where_a_trial_is_newer(folder, monkeypatch):
+    (path,) = folder.iterdir()
+    before, drawn = page([path]), []
+    monkeypatch.setattr("metairm_np.figures.render", lambda figure, render=figures.render: drawn.append(1) or render(figure))
+    assert page([path]) == before
+    assert not drawn
+    (path / "trials" / "erm-001.json").touch()
+    assert page([path]) == before
+    assert drawn
 
 
 def test_the_command_writes_it_and_leaves_out_searches(folder, tmp_path, capsys):
