@@ -207,7 +207,8 @@ def inherit(config):
     configs, parent = available(), config.pop("extends")
     checks.choice("experiment in extends", parent, configs)
     base = copy.deepcopy(configs[parent])
-    base.pop("search", None)
+    for own in ("search", "artefacts"):
+        base.pop(own, None)
     wanted = config.pop("keep", list(base["algorithms"]))
     for name in wanted:
         checks.choice("algorithm in keep", name, base["algorithms"])

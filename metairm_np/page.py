@@ -1,6 +1,7 @@
 """Run folders to one self-contained HTML page: tables beside the paper's, figures inline, environment and audit."""
 
 import base64
+import re
 from html import escape
 
 from metairm_np import figures, report, storage
@@ -35,13 +36,15 @@ def page(paths):
     str
         HTML that needs no other file.
     """
-    sections, links = [], []
+    sections, links, found = [], [], []
     for path in paths:
-        config, folder = storage.read_json(path / "config.json"), Folder(path)
-        study = study_of(config)
+        config = storage.read_json(path / "config.json")
+        found.append((study_of(config), config, Folder(path)))
+    for study, config, folder in sorted(found, key=lambda one: _place(one[0])):
         records = folder.summaries(folder.planned())
         if records:
-            links.append(f'<a href="#{escape(study.name)}">{escape(study.reproduces)}</a>')
+            what = study.reproduces if study.artefacts else study.title
+            links.append(f'<a href="#{escape(study.name)}">{escape(what)}</a>')
             sections.append(_section(study, records, folder, config))
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f'<meta charset="utf-8">{view}<title>meta-IRM, reproduced</title><style>{STYLE}</style>'
@@ -51,6 +54,12 @@ def page(paths):
     )
     body = f"{intro}<nav>{''.join(links)}</nav>{''.join(sections)}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def _place(study):
+    """Give where a study comes on the page: the paper's tables first, then its figures, then the others."""
+    named = re.fullmatch(r"(table|figure)(\d+)", study.artefacts[0] if study.artefacts else "")
+    return (("table", "figure").index(named[1]), int(named[2])) if named else (2, 0)
 
 
 def _section(study, records, folder, config):

@@ -7,7 +7,8 @@ import pytest
 from sweeps import SMALL
 
 from metairm_np import figures, run
-from metairm_np.page import page
+from metairm_np.experiments import available, load_study
+from metairm_np.page import _place, page
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -65,6 +66,13 @@ def test_a_figure_is_drawn_anew_only_where_a_trial_is_newer(folder, monkeypatch)
     (path / "trials" / "erm-001.json").touch()
     assert page([path]) == before
     assert drawn
+
+
+def test_tables_come_first_then_figures_in_the_order_of_their_numbers():
+    names = sorted(available(), key=lambda name: _place(load_study(name)))
+    assert names[:6] == ["cmnist", "table2", "table3", "table4", "table5", "table6"]
+    assert names[6:9] == ["figure4", "figure9", "figure10"]
+    assert all(name.startswith("dynamics") for name in names[9:])
 
 
 def test_the_command_writes_it_and_leaves_out_searches(folder, tmp_path, capsys):
