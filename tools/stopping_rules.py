@@ -95,11 +95,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", help="one that has meta-IRM with early stopping")
     parser.add_argument("to", type=Path, help="the folder that the results go into")
-    parser.add_argument("--case", default="", help="the experiment's case (default: it has none)")
+    parser.add_argument("--case", default="", help="the experiment's case, where it has several")
     parser.add_argument("--kept", type=Path, help="a run folder of cmnist: rules that aim at its trials' steps and risks, too")
     parser.add_argument("--trials", type=int, default=10, help="default: 10")
     parser.add_argument("--jobs", type=int, default=1, help="default: 1")
     args = parser.parse_args()
+    cases = load_study(args.experiment).cases
+    if args.case not in cases or "meta_irm" not in cases[args.case].algorithms:
+        parser.error(f"{args.experiment} has no case {args.case!r} with meta_irm; its cases are {', '.join(map(repr, cases))}")
     kept = Folder(args.kept).summaries(["meta_irm"]) if args.kept else []
     if args.kept and not kept:
         parser.error(f"{args.kept} has no finished trial of meta_irm; give a run folder of cmnist that has")
