@@ -227,11 +227,11 @@ def draw_crossings(results):
     grid = figure.subplots(len(weights), len(alphas), sharex=True, sharey=True, squeeze=False)
     for (weight, alpha), records in cells.items():
         axes = grid[weights.index(weight), alphas.index(alpha)]
-        for record in records:
-            history = results.folder.history(record["name"])
-            rows = [row for row in history if "test_accuracy" in row]
-            for place, color in ((0, "C0"), (-1, "C1")):
-                axes.plot([row["step"] for row in rows], [100 * row["test_accuracy"][place] for row in rows], color=color)
+        histories = [results.folder.history(record["name"]) for record in records]
+        for place, color in ((0, "C0"), (-1, "C1")):
+            line = _over_steps("", histories, "test_accuracy", lambda row, k=place: 100 * row[k])
+            axes.plot(line.places, line.values, color=color)
+        for record, history in zip(records, histories):
             found = dynamics.crossing(history)
             crossings.append({"inner_lr": alpha, "std_weight": weight, "trial": record["trial"], **found})
             if found["step"] is not None:

@@ -1,17 +1,11 @@
 """The committed results: whole, and what the reproduction page says they are."""
 
-import importlib.util
-from pathlib import Path
-
+import collect_results
 import pytest
 
 from metairm_np import run, storage
 from metairm_np.experiments import load_study, study_of
 
-ROOT = Path(__file__).parent.parent
-SPEC = importlib.util.spec_from_file_location("collect_results", ROOT / "tools" / "collect_results.py")
-collect_results = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(collect_results)
 RESULTS = sorted(collect_results.RESULTS.glob("*/results.json"))
 
 

@@ -1,17 +1,11 @@
 """The tool that says where rules would stop meta-IRM: on made-up histories and on one that it makes."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
+import stopping_rules
 
 from metairm_np import run, storage
 from metairm_np.experiments import load
 
-PATH = Path(__file__).parent.parent / "tools" / "stopping_rules.py"
-SPEC = importlib.util.spec_from_file_location("stopping_rules", PATH)
-stopping_rules = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(stopping_rules)
 RULE = load("cmnist").algorithms["meta_irm"].settings.early_stopping
 
 SMALL = """

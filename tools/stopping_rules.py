@@ -12,6 +12,7 @@ each trial.
 import argparse
 import functools
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,10 @@ EVERY = 2
 
 def history(name, case, trial):
     """Train one trial for all its steps, and give the rows of its history and the step at which its rule would have stopped."""
-    study = load_study(name, ["meta_irm.early_stopping.threshold=0"])  # the rule then sees every step and stops at none
-    rule = load_study(name).cases[case].algorithms["meta_irm"].settings.early_stopping
-    experiment = study.cases[case]
+    experiment = load_study(name).cases[case]
     data, settings = experiment.data(child(0, trial), "float32"), experiment.algorithms["meta_irm"].settings
+    rule = settings.early_stopping
+    settings = replace(settings, early_stopping=replace(rule, threshold=0))  # it sees every step then, and stops at none
     test = [data.test(p_e) for p_e in experiment.table_p]
     rows = train(settings, data.train, data.validation, child(0, trial), test=test, log_every=EVERY, audit_every=100).history
     for row in rows:
