@@ -6,7 +6,19 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "metairm_np" / "version.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "metairm_np" / "_version.py").read_text())[1]
+ROOMS = [
+    "analysis",
+    "cli",
+    "conformance",
+    "conformance.mistakes",
+    "environments",
+    "experiments",
+    "fast",
+    "reports",
+    "sweeps",
+    "training",
+]
 EXTRAS = {
     "test": ["pytest>=7", "hypothesis>=6", "mpmath>=1.3"],
     "crosscheck": ["torch>=2", "jax>=0.4"],
@@ -25,15 +37,25 @@ setup(
     license_files=["LICENSE", "data/README.md"],
     python_requires=">=3.10",
     install_requires=[
-        "numpy>=1.26", "autograd>=1.7", "scipy", "matplotlib", "tqdm",
-        'tomli; python_version < "3.11"',  # the standard library's tomllib, for the one release that lacks it
+        "numpy>=1.26",
+        "autograd>=1.7",
+        "scipy",
+        "matplotlib",
+        "tqdm",
+        # the standard library's tomllib, for the one release that lacks it
+        'tomli; python_version < "3.11"',
     ],
     extras_require=EXTRAS,
     packages=[
-        "metairm_np", "metairm_np.conformance", "metairm_np.conformance.mistakes", "metairm_np.environments", "metairm_np.fast",
-        "metairm_np.analysis", "metairm_np.bundled.data", "metairm_np.bundled.experiments",
+        "metairm_np",
+        *(f"metairm_np.{room}" for room in ROOMS),
+        "metairm_np.bundled.data",
+        "metairm_np.bundled.experiments",
     ],
-    package_dir={"metairm_np.bundled.data": "data", "metairm_np.bundled.experiments": "experiments"},
+    package_dir={
+        "metairm_np.bundled.data": "data",
+        "metairm_np.bundled.experiments": "experiments",
+    },
     package_data={
         "metairm_np.bundled.data": ["mnist14.npz", "README.md"],
         "metairm_np.bundled.experiments": ["*.toml"],
@@ -46,4 +68,4 @@ setup(
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-)  # fmt: skip
+)

@@ -1,6 +1,7 @@
 """One step's gradient in each framework, in its best form: data and parameters where and as the framework wants them.
 
-`BACKENDS[name](case)` gives `step`, which computes the gradient, waits for it and gives it as a list of arrays.
+`BACKENDS[name](case)` gives `step`, which computes the gradient, waits for it and gives it as a
+list of arrays.
 """
 
 import sys
@@ -8,13 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from metairm_np import Environment, blas, fast, init_mlp, spec
+from metairm_np import Environment, fast, init_mlp, spec
 from metairm_np.environments.mnist import load_mnist14
+from metairm_np.fast import _blas
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 HIDDEN = 256
-HYPER = {"meta_irm": {"inner_lr": 1.6, "std_weight": 0.14}, "irmv1": {"penalty_weight": 1e4}, "v_rex": {"penalty_weight": 1e4}}
+HYPER = {
+    "meta_irm": {"inner_lr": 1.6, "std_weight": 0.14},
+    "irmv1": {"penalty_weight": 1e4},
+    "v_rex": {"penalty_weight": 1e4},
+}
 
 
 def problem(case):
@@ -22,9 +28,18 @@ def problem(case):
     k, rng, mnist = case["classes"], np.random.default_rng(0), load_mnist14()
     envs = []
     for e in range(case["envs"]):
-        chosen = rng.permutation(50_000)[: case["n"]] if case["n"] <= 50_000 else rng.integers(50_000, size=case["n"])
-        grey = (np.arange(256) / 255).astype(case["dtype"])[mnist["train_images"][chosen].reshape(len(chosen), -1)]
-        y = (mnist["train_labels"][chosen].astype(int) // (10 // k) + (rng.random(len(chosen)) < 0.25)) % k
+        chosen = (
+            rng.permutation(50_000)[: case["n"]]
+            if case["n"] <= 50_000
+            else rng.integers(50_000, size=case["n"])
+        )
+        grey = (np.arange(256) / 255).astype(case["dtype"])[
+            mnist["train_images"][chosen].reshape(len(chosen), -1)
+        ]
+        y = (
+            mnist["train_labels"][chosen].astype(int) // (10 // k)
+            + (rng.random(len(chosen)) < 0.25)
+        ) % k
         z = (y + (rng.random(len(chosen)) < 0.1 * (1 + e % 2))) % k
         envs.append(Environment.painted(grey, z, k, y))
     params = init_mlp((196 * k, HIDDEN, 1 if k == 2 else k), 0, case["dtype"], "fan_in")
@@ -32,24 +47,26 @@ def problem(case):
 
 
 def hyper_of(case):
-    """Give the objective's keywords."""
+    """Return the objective's keywords."""
     steps = {"inner_steps": case["inner_steps"]} if case["objective"] == "meta_irm" else {}
     return {**HYPER[case["objective"]], **steps}
 
 
 def flat(gradient):
-    """Give the arrays of a list of (dW, db)."""
+    """Return the arrays of a list of (dW, db)."""
     return [part for pair in gradient for part in pair]
 
 
 def with_numpy(engine, dense):
-    """Give the backend of an engine of this project; `dense` makes the dense arrays beforehand."""
+    """Return the backend of an engine of this project; `dense` makes the dense arrays beforehand."""
 
     def prepare(case):
         params, envs = problem(case)
         if dense:
             envs = [Environment(env.x, env.y) for env in envs]
-        return lambda: flat(engine.value_and_grad(case["objective"], params, envs, **hyper_of(case))[1])
+        return lambda: flat(
+            engine.value_and_grad(case["objective"], params, envs, **hyper_of(case))[1]
+        )
 
     return prepare
 
@@ -59,7 +76,7 @@ def torch_eager(case):
     import torch
     from cross_framework.torch_backend import Backend
 
-    torch.set_num_threads(blas.cores())
+    torch.set_num_threads(_blas.cores())
     backend, (params, envs) = Backend(), problem(case)
     theta, envs = backend.tensors(params), backend.data(envs)
 
@@ -73,13 +90,14 @@ def torch_eager(case):
 def torch_compiled(case):
     """PyTorch, `torch.compile` of `torch.func.grad`.
 
-    Written with nested `torch.func.grad`, because compiling nested `torch.autograd.grad` gives the first-order gradient
-    without a word (PyTorch 2.13.0, to the last digit that of `first_order=True`).
+    Written with nested `torch.func.grad`, because compiling nested `torch.autograd.grad` gives the
+    first-order gradient without a word (PyTorch 2.13.0, to the last digit that of
+    `first_order=True`).
     """
     import torch
     from cross_framework.torch_backend import Backend
 
-    torch.set_num_threads(blas.cores())
+    torch.set_num_threads(_blas.cores())
     backend, (params, envs) = Backend(), problem(case)
     params, envs = [torch.tensor(part) for part in flat(params)], backend.data(envs)
     hyper = hyper_of(case)
@@ -92,7 +110,9 @@ def torch_compiled(case):
             total = 0.0
             for x, y in envs:
                 f = backend.forward(theta, x)
-                slope = torch.func.grad(lambda w, f=f, y=y: backend.loss(w * f, y))(torch.ones((), dtype=f.dtype))
+                slope = torch.func.grad(lambda w, f=f, y=y: backend.loss(w * f, y))(
+                    torch.ones((), dtype=f.dtype)
+                )
                 total = total + backend.loss(f, y) + hyper["penalty_weight"] * slope**2
             return total
         adapted = []
@@ -102,7 +122,14 @@ def torch_compiled(case):
                 gradient = torch.func.grad(backend.risk_on)(point, env)
                 point = [part - hyper["inner_lr"] * g for part, g in zip(point, gradient)]
             adapted.append(point)
-        L = torch.stack([backend.risk_on(adapted[i], env) for i in range(len(envs)) for j, env in enumerate(envs) if i != j])
+        L = torch.stack(
+            [
+                backend.risk_on(adapted[i], env)
+                for i in range(len(envs))
+                for j, env in enumerate(envs)
+                if i != j
+            ]
+        )
         return L.sum() + hyper["std_weight"] * L.std(unbiased=False)
 
     compiled = torch.compile(lambda theta, envs: torch.func.grad(objective)(theta, envs))
@@ -117,7 +144,9 @@ def jax_jit(case):
     jax.config.update("jax_enable_x64", case["dtype"] == "float64")  # the import has set it
     backend, (params, envs) = Backend(), problem(case)
     state, envs = [jax.device_put(params)], backend.data(envs)
-    grad = jax.grad(lambda theta, envs: backend.objective(case["objective"], theta, envs, **hyper_of(case)))
+    grad = jax.grad(
+        lambda theta, envs: backend.objective(case["objective"], theta, envs, **hyper_of(case))
+    )
     jitted = jax.jit(lambda theta, envs: (grad(theta, envs), theta), donate_argnums=0)
 
     def step():
@@ -130,7 +159,10 @@ def jax_jit(case):
 def gemm(case):
     """Not a gradient: the products of a dense greyscale first layer, n x 196 by 196 x 256 and back, with BLAS's threads."""
     rng = np.random.default_rng(0)
-    x, W, h = (rng.random(shape).astype(case["dtype"]) for shape in ((25_000, 196), (196, HIDDEN), (25_000, HIDDEN)))
+    x, W, h = (
+        rng.random(shape).astype(case["dtype"])
+        for shape in ((25_000, 196), (196, HIDDEN), (25_000, HIDDEN))
+    )
     g = np.empty_like(W)
 
     def step():
@@ -142,6 +174,10 @@ def gemm(case):
 
 
 BACKENDS = {
-    "fast": with_numpy(fast, dense=False), "PyTorch eager": torch_eager, "torch.compile": torch_compiled, "JAX jit": jax_jit,
-    "autograd": with_numpy(spec, dense=True), "GEMM": gemm,
-}  # fmt: skip
+    "fast": with_numpy(fast, dense=False),
+    "PyTorch eager": torch_eager,
+    "torch.compile": torch_compiled,
+    "JAX jit": jax_jit,
+    "autograd": with_numpy(spec, dense=True),
+    "GEMM": gemm,
+}

@@ -1,14 +1,17 @@
 """Time sweeps: parallel efficiency, each executor's overhead, and how soon a large run folder is resumed and reported.
 
-python benchmarks/sweep.py [--only efficiency,overhead,resume] [--rounds N] [--empty N] [--finished N] [--out DIR]
+python benchmarks/sweep.py [--only efficiency,overhead,resume] [--rounds N] [--empty N] [--finished
+N] [--out DIR]
 
 - efficiency: the same trials by one process of one thread, one of all threads, and one process of one thread per core, in
-  turn, each time from the start of the sweep to its end, starting the processes included. Efficiency is the throughput of a
-  way over that of the first, divided by the number of cores that it uses; the median over the rounds.
+  turn, each time from the start of the sweep to its end, starting the processes included.
+  Efficiency is the throughput of a way over that of the first, divided by the number of cores that
+  it uses; the median over the rounds.
 - overhead: seconds per trial of N trials that do nothing, storing their records and all, on each executor, with one worker
   per core.
 - resume: seconds until a command finds that N trials are finished, seconds until it has written their table and figure, and
-  peak memory. The records are copies of a real one of the default run; their files may be in the system's cache.
+  peak memory. The records are copies of a real one of the default run; their files may be in the
+  system's cache.
 
 Printed, and written to DIR/sweep.json and DIR/sweep.md.
 """
@@ -30,19 +33,21 @@ CORES = len(os.sched_getaffinity(0))
 TRIALS = {"n_per_env": 5000, "algorithms": ["erm", "meta_irm"], "trials": 10, "steps": 60}
 
 
-# ---- each measurement in a process of its own ------------------------------------------------------------------------------
+# ---- each measurement in a process of its own ----------------------------------------------------
 
 
 def efficiency(jobs):
     """Carry out the trials with `jobs` processes, and give the seconds."""
-    from metairm_np import executors, sweep
-    from metairm_np.experiments import load
-    from metairm_np.folder import Folder
+    from metairm_np.experiments.files import load
+    from metairm_np.sweeps import executors, sweep
+    from metairm_np.sweeps.folder import Folder
 
     experiment = load("cmnist", [f"n_per_env={TRIALS['n_per_env']}", f"steps={TRIALS['steps']}"])
     with tempfile.TemporaryDirectory() as path:
         folder = Folder(path)
-        tasks = sweep.tasks_of(experiment, TRIALS["algorithms"], range(TRIALS["trials"]), 0, "float32", folder)
+        tasks = sweep.tasks_of(
+            experiment, TRIALS["algorithms"], range(TRIALS["trials"]), 0, "float32", folder
+        )
         began = time.perf_counter()
         sweep.run(tasks, folder, executors.processes(jobs) if jobs > 1 else executors.serial())
         return time.perf_counter() - began
@@ -50,25 +55,38 @@ def efficiency(jobs):
 
 def nothing(task):
     """Carry out an empty trial."""
-    return {"name": task.name, "algorithm": task.algorithm, "trial": task.trial, "status": "completed"}, None
+    return {
+        "name": task.name,
+        "algorithm": task.algorithm,
+        "trial": task.trial,
+        "status": "completed",
+    }, None
 
 
 def overhead(name, n):
-    """Give the seconds per trial of `n` empty trials on the executor called `name`, starting it not included."""
+    """Return the seconds per trial of `n` empty trials on the executor called `name`, starting it not included."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from metairm_np import executors, sweep
-    from metairm_np.experiments import load
-    from metairm_np.folder import Folder
+    from metairm_np.experiments.files import load
+    from metairm_np.sweeps import executors, sweep
+    from metairm_np.sweeps.folder import Folder
 
     workers = {
-        "serial": executors.serial, "threads": lambda: executors.given(ThreadPoolExecutor(CORES), CORES),
-        "processes": lambda: executors.processes(CORES), "dask local": lambda: executors.dask("local", CORES),
-    }[name]()  # fmt: skip
+        "serial": executors.serial,
+        "threads": lambda: executors.given(ThreadPoolExecutor(CORES), CORES),
+        "processes": lambda: executors.processes(CORES),
+        "dask local": lambda: executors.dask("local", CORES),
+    }[name]()
     clock = Clock()
     with tempfile.TemporaryDirectory() as path:
         folder = Folder(path)
-        sweep.run(sweep.tasks_of(load("cmnist"), ["erm"], range(n), 0, "float32", folder), folder, workers, clock, nothing)
+        sweep.run(
+            sweep.tasks_of(load("cmnist"), ["erm"], range(n), 0, "float32", folder),
+            folder,
+            workers,
+            clock,
+            nothing,
+        )
     return (clock.last - clock.first) / (n - 1 - WARM_UP)
 
 
@@ -79,7 +97,7 @@ class Clock:
     """A listener that keeps when trials ended."""
 
     def __init__(self):
-        from metairm_np.sweep import Listener
+        from metairm_np.sweeps.sweep import Listener
 
         self.n, self.first, self.last, self.silent = 0, None, None, Listener()
 
@@ -96,7 +114,8 @@ class Clock:
 
 def resume(path):
     """Run the command on a folder all of whose trials are finished; give seconds until that is found, and in all, and MiB."""
-    from metairm_np import console, run
+    from metairm_np import run
+    from metairm_np.cli import console
 
     found = []
     close = console.Console.close
@@ -109,39 +128,57 @@ def resume(path):
     n = len(os.listdir(path / "trials"))
     began = time.perf_counter()
     out, sys.stdout = sys.stdout, open(os.devnull, "w")
-    status = run.main(["cmnist", "--algorithms", "irmv1", "--trials", str(n), "--out", str(path.parent)])
+    status = run.main(
+        ["cmnist", "--algorithms", "irmv1", "--trials", str(n), "--out", str(path.parent)]
+    )
     sys.stdout = out
     assert status == 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"trials": n, "found": found[0] - began, "reported": time.perf_counter() - began, "MiB": peak}
+    return {
+        "trials": n,
+        "found": found[0] - began,
+        "reported": time.perf_counter() - began,
+        "MiB": peak,
+    }
 
 
 def fill(parent, n):
     """Make a run folder of `n` finished trials of the default run in `parent`, copies of a real one but for their numbers."""
-    from metairm_np import storage, sweep, trials
-    from metairm_np.experiments import load
-    from metairm_np.folder import Folder, name_of
+    from metairm_np import _storage
+    from metairm_np.experiments.files import load
+    from metairm_np.sweeps import sweep
+    from metairm_np.sweeps.folder import Folder, name_of
+    from metairm_np.sweeps.trial import carry_out
 
     experiment = load("cmnist")
     folder = Folder(parent / f"cmnist-{experiment.hash(0, 'float32')}")
     (task,) = sweep.tasks_of(experiment, ["irmv1"], [0], 0, "float32", folder)
-    folder.store(task.name, trials.carry_out(task)[0])
+    folder.store(task.name, carry_out(task)[0])
     whole = folder.record_path(task.name).read_bytes()
     body = whole[: whole.rindex(b", ")]
-    for trial in range(1, n):  # as storage.write_record would write it, without making the same JSON each time
+    for trial in range(
+        1, n
+    ):  # as _storage.write_record would write it, without making the same JSON each time
         name = name_of("irmv1", trial)
-        copy = body.replace(task.name.encode(), name.encode()).replace(b'"trial": 0', b'"trial": %d' % trial)
-        storage.write(folder.record_path(name), copy + storage.seal(copy))
+        copy = body.replace(task.name.encode(), name.encode()).replace(
+            b'"trial": 0', b'"trial": %d' % trial
+        )
+        _storage.write(folder.record_path(name), copy + _storage.seal(copy))
     size = folder.record_path(task.name).stat().st_size
     return {"path": str(folder.path), "bytes": size}
 
 
-# ---- all of them -----------------------------------------------------------------------------------------------------------
+# ---- all of them ---------------------------------------------------------------------------------
 
 
 def measure(call, *arguments, threads=1):
     """Call a function of this file in a fresh process with so many threads, and give its result."""
-    env = {**os.environ, **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))}
+    env = {
+        **os.environ,
+        **dict.fromkeys(
+            ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)
+        ),
+    }
     command = [sys.executable, __file__, "--call", call, *map(str, arguments)]
     process = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(process.stdout.splitlines()[-1])
@@ -156,8 +193,12 @@ CALLS = {
 
 
 def measure_efficiency(rounds):
-    """Give the seconds of each way of sharing the cores, a list over rounds."""
-    ways = {"1 job, 1 thread": (1, 1), f"1 job, {CORES} threads": (1, CORES), f"{CORES} jobs, 1 thread each": (CORES, 1)}
+    """Return the seconds of each way of sharing the cores, a list over rounds."""
+    ways = {
+        "1 job, 1 thread": (1, 1),
+        f"1 job, {CORES} threads": (1, CORES),
+        f"{CORES} jobs, 1 thread each": (CORES, 1),
+    }
     seconds = {way: [] for way in ways}
     for _ in range(rounds):
         for way, (jobs, threads) in ways.items():
@@ -167,7 +208,7 @@ def measure_efficiency(rounds):
 
 
 def measure_overhead(n):
-    """Give the milliseconds per empty trial of each executor."""
+    """Return the milliseconds per empty trial of each executor."""
     found = {}
     for name in ("serial", "threads", "processes", "dask local"):
         found[name] = 1000 * measure("overhead", name, n)
@@ -176,7 +217,7 @@ def measure_overhead(n):
 
 
 def measure_resume(n):
-    """Give seconds and MiB of resuming and reporting `n` finished trials, twice."""
+    """Return seconds and MiB of resuming and reporting `n` finished trials, twice."""
     with tempfile.TemporaryDirectory() as parent:
         made = measure("fill", parent, n, threads=CORES)
         times = [measure("resume", made["path"], threads=CORES) for _ in range(2)]
@@ -186,17 +227,25 @@ def measure_resume(n):
 
 def table(head, rows):
     """Format a table as Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---", *["--:"] * (len(head) - 1)], *rows])
+    return "\n".join(
+        f"| {' | '.join(cells)} |" for cells in [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    )
 
 
 def efficiency_table(found):
-    """Give seconds, throughput and efficiency of each way of sharing the cores."""
-    n, rows, first = found["trials"] * len(found["algorithms"]), [], next(iter(found["seconds"].values()))
+    """Return seconds, throughput and efficiency of each way of sharing the cores."""
+    n, rows, first = (
+        found["trials"] * len(found["algorithms"]),
+        [],
+        next(iter(found["seconds"].values())),
+    )
     for way, seconds in found["seconds"].items():
         gain = statistics.median(a / b for a, b in zip(first, seconds))
         cores = 1 if seconds is first else CORES
         median = statistics.median(seconds)
-        rows.append([way, f"{median:.1f}", f"{3600 * n / median:.0f}", f"{gain:.2f}", f"{gain / cores:.0%}"])
+        rows.append(
+            [way, f"{median:.1f}", f"{3600 * n / median:.0f}", f"{gain:.2f}", f"{gain / cores:.0%}"]
+        )
     caption = (
         f"{n} trials ({' and '.join(found['algorithms'])}, {found['n_per_env']} images an environment, "
         f"{found['steps']} steps), median of {len(first)} rounds:"
@@ -206,14 +255,17 @@ def efficiency_table(found):
 
 
 def overhead_table(found):
-    """Give the overhead of each executor."""
+    """Return the overhead of each executor."""
     rows = [[name, f"{ms:.2f}"] for name, ms in found["milliseconds"].items()]
     return f"{found['trials']} empty trials:\n\n{table(['executor', 'milliseconds a trial'], rows)}"
 
 
 def resume_table(found):
-    """Give the times on a folder of finished trials."""
-    rows = [[str(t["trials"]), f"{t['found']:.1f}", f"{t['reported']:.1f}", f"{t['MiB']:.0f}"] for t in found["times"]]
+    """Return the times on a folder of finished trials."""
+    rows = [
+        [str(t["trials"]), f"{t['found']:.1f}", f"{t['reported']:.1f}", f"{t['MiB']:.0f}"]
+        for t in found["times"]
+    ]
     head = ["trials", "seconds to find them finished", "seconds with table and figure", "peak MiB"]
     return f"A folder of finished trials, {found['bytes'] / 1000:.0f} kB each, twice:\n\n{table(head, rows)}"
 
@@ -226,15 +278,19 @@ PARTS = {
 
 
 def tables(results):
-    """Give the results as Markdown."""
-    parts = [f"Measured with Python {results['python']} on {results['cores']} cores of an {results['processor']}."]
+    """Return the results as Markdown."""
+    parts = [
+        f"Measured with Python {results['python']} on {results['cores']} cores of an {results['processor']}."
+    ]
     parts += [show(results[name]) for name, (_, show) in PARTS.items() if name in results]
     return "\n\n".join(parts) + "\n"
 
 
 def main():
     """Measure, print and write."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--only", default="efficiency,overhead,resume")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--empty", type=int, default=10_000)
@@ -247,7 +303,11 @@ def main():
         return
     path = args.out / "sweep.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    cpus = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    cpus = [
+        line.split(":")[1].strip()
+        for line in open("/proc/cpuinfo")
+        if line.startswith("model name")
+    ]
     results.update(python=platform.python_version(), cores=CORES, processor=cpus[0])
     sizes = {"efficiency": args.rounds, "overhead": args.empty, "resume": args.finished}
     for part in args.only.split(","):

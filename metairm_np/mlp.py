@@ -3,8 +3,8 @@
 import autograd.numpy as np
 from numpy.random import default_rng
 
-from metairm_np import checks
-from metairm_np.seeds import seed_sequence
+from metairm_np import _checks
+from metairm_np._seeds import seed_sequence
 
 
 def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
@@ -13,13 +13,15 @@ def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
     Parameters
     ----------
     sizes : sequence of int
-        (d, hidden..., out), at least two numbers; out = 1 for two classes (one logit), C for C classes.
+        (d, hidden..., out), at least two numbers; out = 1 for two classes (one logit), C for C
+        classes.
     seed : int or numpy.random.SeedSequence
     dtype : {"float64", "float32"}, default "float64"
         Drawn in float64 and rounded, so both types start from the same point.
     scheme : {"glorot", "fan_in"}, default "glorot"
-        "glorot": W uniform in +-sqrt(6 / (in + out)), b = 0 (Glorot and Bengio, AISTATS 2010), as the published IRM codes.
-        "fan_in": W and b uniform in +-1 / sqrt(in), the default of torch.nn.Linear.
+        "glorot": W uniform in +-sqrt(6 / (in + out)), b = 0 (Glorot and Bengio, AISTATS 2010), as
+        the published IRM codes. "fan_in": W and b uniform in +-1 / sqrt(in), the default of
+        torch.nn.Linear.
 
     Returns
     -------
@@ -29,27 +31,33 @@ def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
     Raises
     ------
     ValueError, TypeError
-        If `sizes` holds fewer than two widths, or one that is not a whole number >= 1, or the scheme is unknown.
+        If `sizes` holds fewer than two widths, or one that is not a whole number >= 1, or the
+        scheme is unknown.
     """
     if len(sizes) < 2:
-        raise ValueError(f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as (392, 256, 1)")
+        raise ValueError(
+            f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as (392, 256, 1)"
+        )
     for width in sizes:
-        checks.count("a width in sizes", width, 1)
-    checks.dtype(dtype)
-    checks.choice("scheme", scheme, ("glorot", "fan_in"))
+        _checks.count("a width in sizes", width, 1)
+    _checks.dtype(dtype)
+    _checks.choice("scheme", scheme, ("glorot", "fan_in"))
     rng = default_rng(seed_sequence(seed))
     params = []
     for n_in, n_out in zip(sizes[:-1], sizes[1:]):
         if scheme == "glorot":
             W, b = rng.uniform(-1, 1, (n_in, n_out)) * (6 / (n_in + n_out)) ** 0.5, np.zeros(n_out)
         else:
-            W, b = rng.uniform(-1, 1, (n_in, n_out)) / n_in**0.5, rng.uniform(-1, 1, n_out) / n_in**0.5
+            W, b = (
+                rng.uniform(-1, 1, (n_in, n_out)) / n_in**0.5,
+                rng.uniform(-1, 1, n_out) / n_in**0.5,
+            )
         params.append((W.astype(dtype), b.astype(dtype)))
     return params
 
 
 def logits(params, x):
-    """Give the outputs f_theta(x).
+    """Return the outputs f_theta(x).
 
     Parameters
     ----------
@@ -66,7 +74,7 @@ def logits(params, x):
     ValueError
         If the widths of `x` and the layers do not fit.
     """
-    checks.model(params, x.shape[1])
+    _checks.model(params, x.shape[1])
     h = x
     for W, b in params[:-1]:
         h = relu(np.dot(h, W) + b)  # (n, hidden)
@@ -75,15 +83,10 @@ def logits(params, x):
 
 
 def relu(a):
-    """Give max(0, a) with derivative 0 at a = 0, as PyTorch and JAX have it (autograd's maximum has 1/2 there)."""
+    """Return max(0, a) with derivative 0 at a = 0, as PyTorch and JAX have it (autograd's maximum has 1/2 there)."""
     return a * (a > 0)
 
 
 def squared_norm(params):
-    """Give ||theta||^2, the sum of the squares of all weights and biases."""
+    """Return ||theta||^2, the sum of the squares of all weights and biases."""
     return sum(np.sum(W * W) + np.sum(b * b) for W, b in params)
-
-
-def zip_map(function, *params):
-    """Apply `function` to matching arrays of several lists of (W, b)."""
-    return [tuple(function(*parts) for parts in zip(*layers)) for layers in zip(*params)]

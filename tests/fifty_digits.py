@@ -1,31 +1,39 @@
 """Meta-IRM and its baselines to fifty digits, from the equations alone, to certify the golden vectors.
 
-Equations 1 to 6 are those of Bae, Choi and Lee, "Meta-Learned Invariant Risk Minimization", 2021 (arXiv:2103.12947); V-REx and
-MM-REx are those of Krueger et al., 2021. Where the paper leaves a choice, the conventions are:
+Equations 1 to 6 are those of Bae, Choi and Lee, "Meta-Learned Invariant Risk Minimization", 2021
+(arXiv:2103.12947); V-REx and MM-REx are those of Krueger et al., 2021. Where the paper leaves a
+choice, the conventions are:
 
-    f_theta     x W + b and max(0, .) layer by layer, no max after the last; one output stands for the two logits (0, f)
-    R^e         the mean over the samples of -log softmax(f)_y
-    Eq. 1, 2    sums over the environments, not means; in Eq. 2, w is one number that multiplies all logits
-    V-REx       the population variance of the risks
-    Eq. 4       all j != i unless the case lists its pairs or asks for j = i, in lexicographic order
-    Eq. 5       the population standard deviation of all meta-losses, not a sum over environments
-    L2          l2 ||theta||^2, biases included, once per objective; inner_l2 ||theta||^2 in the inner steps alone
-    DropGrad    multiplies the inner gradient, that of inner_l2 included, entry by entry
+    f_theta     x W + b and max(0, .) layer by layer, no max after the last; one output stands for
+    the two logits (0, f) R^e         the mean over the samples of -log softmax(f)_y Eq. 1, 2
+    sums over the environments, not means; in Eq. 2, w is one number that multiplies all logits
+    V-REx       the population variance of the risks Eq. 4       all j != i unless the case lists
+    its pairs or asks for j = i, in lexicographic order Eq. 5       the population standard
+    deviation of all meta-losses, not a sum over environments L2          l2 ||theta||^2, biases
+    included, once per objective; inner_l2 ||theta||^2 in the inner steps alone DropGrad
+    multiplies the inner gradient, that of inner_l2 included, entry by entry
 
-There is no differentiation rule in here: each derivative, also one within another, is the central difference
-D F = (F(theta + h) - F(theta - h)) / 2h with h = 2^-90 = 8e-28, in numbers of 120 digits. What this costs:
+There is no differentiation rule in here: each derivative, also one within another, is the central
+difference D F = (F(theta + h) - F(theta - h)) / 2h with h = 2^-90 = 8e-28, in numbers of 120
+digits. What this costs:
 
-    truncation  D F = F' + h^2/6 F''' + ..., so a gradient, and theta' with it, is off by h^2/6 = 1e-55 third derivatives;
-                that error is as smooth as F: differencing it again leaves it at 1e-55 fourth derivatives
-    rounding    1e-120 / h = 1e-93 in a derivative, 1e-120 / h^2 = 1e-66 in one of values that hold derivatives, as in
-                IRMv1, H v and meta-IRM; more inner steps add to the 1e-93 of theta' but do not divide it by h again
+    truncation  D F = F' + h^2/6 F''' + ..., so a gradient, and theta' with it, is off by h^2/6 =
+    1e-55 third derivatives;
+                that error is as smooth as F: differencing it again leaves it at 1e-55 fourth
+                derivatives
+    rounding    1e-120 / h = 1e-93 in a derivative, 1e-120 / h^2 = 1e-66 in one of values that hold
+    derivatives, as in
+                IRMv1, H v and meta-IRM; more inner steps add to the 1e-93 of theta' but do not
+                divide it by h again
 
-so more than 50 digits are right; a test halves h and sees no change in them. Central differences see both sides of a kink:
-at 0 they would give the ReLU the slope 1/2, where the convention is 0, so a case with hidden units exactly at 0 cannot be
-certified. sigma has a kink at 0, too, and MM-REx's maximum where risks tie. But equal environments tie and have sigma = 0
-at every theta, which makes both smooth in theta; by the meta-losses, sigma's two sides cancel to the convention's 0.
+so more than 50 digits are right; a test halves h and sees no change in them. Central differences
+see both sides of a kink: at 0 they would give the ReLU the slope 1/2, where the convention is 0, so
+a case with hidden units exactly at 0 cannot be certified. sigma has a kink at 0, too, and MM-REx's
+maximum where risks tie. But equal environments tie and have sigma = 0 at every theta, which makes
+both smooth in theta; by the meta-losses, sigma's two sides cancel to the convention's 0.
 
-Nothing is imported from the package. `python tests/fifty_digits.py` prints how many digits of the golden vectors are certain.
+Nothing is imported from the package. `python tests/fifty_digits.py` prints how many digits of the
+golden vectors are certain.
 """
 
 import itertools
@@ -42,20 +50,32 @@ mp.dps = 120
 H = mp.mpf(2) ** -90
 
 CASES = (  # smooth at and around theta, and small
-    "binary_linear", "binary_1_layer", "classes_3_linear", "one_sample", "three_inner_steps", "sampled_pairs",
-    "unbalanced_pairs", "same_environment", "l2", "inner_l2", "noise", "noise_2_inner_steps", "sigma_zero", "zero_logits",
+    "binary_linear",
+    "binary_1_layer",
+    "classes_3_linear",
+    "one_sample",
+    "three_inner_steps",
+    "sampled_pairs",
+    "unbalanced_pairs",
+    "same_environment",
+    "l2",
+    "inner_l2",
+    "noise",
+    "noise_2_inner_steps",
+    "sigma_zero",
+    "zero_logits",
     "saturated",
-)  # fmt: skip
+)
 STEPS = {"binary_linear": 10}  # how many steps of a trajectory are followed, else 1
 
 
 def numbers(array):
-    """Give the entries of an array as a flat tuple, without rounding."""
+    """Return the entries of an array as a flat tuple, without rounding."""
     return tuple(mp.mpf(value) for value in np.ravel(array).tolist())
 
 
 def flat(params):
-    """Give a list of (W, b) as one tuple: W0 row by row, b0, W1, ..."""
+    """Return a list of (W, b) as one tuple: W0 row by row, b0, W1, ..."""
     return tuple(value for pair in params for part in pair for value in numbers(part))
 
 
@@ -66,14 +86,24 @@ class Equations:
         self.case, self.h, self.theta = case, h, flat(case.params)
         self.sizes = [case.params[0][0].shape[0], *(len(b) for _, b in case.params)]
         self.data = [[(numbers(x), int(y)) for x, y in zip(env.x, env.y)] for env in case.envs]
-        self.E, self.alpha, self.std_weight = len(case.envs), mp.mpf(case.meta["inner_lr"]), mp.mpf(case.meta["std_weight"])
-        self.noise = [[flat(step) for step in steps] for steps in case.meta.get("gradient_noise", [])]
+        self.E, self.alpha, self.std_weight = (
+            len(case.envs),
+            mp.mpf(case.meta["inner_lr"]),
+            mp.mpf(case.meta["std_weight"]),
+        )
+        self.noise = [
+            [flat(step) for step in steps] for steps in case.meta.get("gradient_noise", [])
+        ]
         same = case.meta.get("same_env", False)
         every = [(i, j) for i in range(self.E) for j in range(self.E) if (i == j) == same]
         self.pairs = case.meta.get("pairs", every)
-        self.risk, self.adapted, self.meta_losses = cache(self.risk), cache(self.adapted), cache(self.meta_losses)
+        self.risk, self.adapted, self.meta_losses = (
+            cache(self.risk),
+            cache(self.adapted),
+            cache(self.meta_losses),
+        )
 
-    # ---- derivatives ---------------------------------------------------------------------------------------------------
+    # ---- derivatives -----------------------------------------------------------------------------
 
     def slope(self, F, w):
         """dF/dw, w a number."""
@@ -81,14 +111,19 @@ class Equations:
 
     def grad(self, F, theta):
         """dF/dtheta, entry by entry."""
-        return [self.slope(lambda p, k=k: F((*theta[:k], p, *theta[k + 1 :])), theta[k]) for k in range(len(theta))]
+        return [
+            self.slope(lambda p, k=k: F((*theta[:k], p, *theta[k + 1 :])), theta[k])
+            for k in range(len(theta))
+        ]
 
-    # ---- the risk ------------------------------------------------------------------------------------------------------
+    # ---- the risk --------------------------------------------------------------------------------
 
     def logits(self, theta, x):
         """f_theta(x) of one sample."""
         inputs, at = x, 0
-        for n, m in itertools.pairwise(self.sizes):  # W is theta[at : at + n m], its column k every m-th entry from k
+        for n, m in itertools.pairwise(
+            self.sizes
+        ):  # W is theta[at : at + n m], its column k every m-th entry from k
             b = at + n * m
             outputs = [mp.fdot(theta[at + k : b : m], inputs) + theta[b + k] for k in range(m)]
             inputs, at = [max(mp.zero, output) for output in outputs], b + m
@@ -109,10 +144,13 @@ class Equations:
 
     def hessian_vector_product(self, theta, e, v):
         """H v, the change of the gradient along v."""
-        up, down = (self.grad(lambda q: self.risk(q, e), tuple(p + s * d for p, d in zip(theta, v))) for s in (self.h, -self.h))
+        up, down = (
+            self.grad(lambda q: self.risk(q, e), tuple(p + s * d for p, d in zip(theta, v)))
+            for s in (self.h, -self.h)
+        )
         return [(u - d) / (2 * self.h) for u, d in zip(up, down)]
 
-    # ---- the baselines -------------------------------------------------------------------------------------------------
+    # ---- the baselines ---------------------------------------------------------------------------
 
     def erm(self, theta):
         """Eq. 1: sum_e R^e."""
@@ -124,7 +162,9 @@ class Equations:
 
     def irmv1(self, theta):
         """Eq. 2: sum_e R^e + penalty_weight sum_e penalty^e."""
-        return self.erm(theta) + mp.mpf(self.case.penalty_weight) * mp.fsum(self.penalty(theta, e) for e in range(self.E))
+        return self.erm(theta) + mp.mpf(self.case.penalty_weight) * mp.fsum(
+            self.penalty(theta, e) for e in range(self.E)
+        )
 
     def v_rex(self, theta):
         """V-REx: sum_e R^e + penalty_weight Var_e R^e."""
@@ -135,13 +175,16 @@ class Equations:
         low = mp.mpf(self.case.lambda_min)
         return (1 - self.E * low) * max(self.risks(theta)) + low * self.erm(theta)
 
-    # ---- meta-IRM ------------------------------------------------------------------------------------------------------
+    # ---- meta-IRM --------------------------------------------------------------------------------
 
     def adapted(self, theta, i, steps):
         """Eq. 3: theta'_i = theta - alpha grad R_i(theta), `steps` times."""
         if steps == 0:
             return theta
-        theta, inner_l2 = self.adapted(theta, i, steps - 1), mp.mpf(self.case.meta.get("inner_l2", 0))
+        theta, inner_l2 = (
+            self.adapted(theta, i, steps - 1),
+            mp.mpf(self.case.meta.get("inner_l2", 0)),
+        )
         gradient = self.grad(lambda q: self.risk(q, i) + inner_l2 * squared_norm(q), theta)
         noise = self.noise[i][steps - 1] if self.noise else [1] * len(theta)
         return tuple(p - self.alpha * m * g for p, m, g in zip(theta, noise, gradient))
@@ -169,13 +212,16 @@ class Equations:
 
     def meta_irm_first_order(self, theta):
         """Eq. 6, theta'_i - theta as it is at the case's own theta: the inner gradients are constants."""
-        shifted = {i: moved(theta, self.theta, self.adapted(self.theta, i, self.inner_steps)) for i, _ in self.pairs}
+        shifted = {
+            i: moved(theta, self.theta, self.adapted(self.theta, i, self.inner_steps))
+            for i, _ in self.pairs
+        }
         return self.braces([self.risk(shifted[i], j) for i, j in self.pairs], self.std_weight)
 
-    # ---- the optimizers ------------------------------------------------------------------------------------------------
+    # ---- the optimizers --------------------------------------------------------------------------
 
     def with_l2(self, objective):
-        """Give objective + l2 ||theta||^2."""
+        """Return objective + l2 ||theta||^2."""
         return lambda theta: objective(theta) + mp.mpf(self.case.l2) * squared_norm(theta)
 
     def path(self, change):
@@ -214,29 +260,42 @@ class Equations:
 
         return self.path(change)
 
-    # ---- the answers ---------------------------------------------------------------------------------------------------
+    # ---- the answers -----------------------------------------------------------------------------
 
     def named(self, values, before=""):
-        """Give the parts of a flat tuple by their names, W0, b0, W1, ..."""
+        """Return the parts of a flat tuple by their names, W0, b0, W1, ..."""
         rest = iter(values)
-        sizes = [(f"{letter}{l}", part.size) for l, pair in enumerate(self.case.params) for letter, part in zip("Wb", pair)]
+        sizes = [
+            (f"{letter}{l}", part.size)
+            for l, pair in enumerate(self.case.params)
+            for letter, part in zip("Wb", pair)
+        ]
         return {before + name: tuple(itertools.islice(rest, size)) for name, size in sizes}
 
     def value_and_grad(self, objective):
-        """Give an objective, l2 included, and its gradient."""
+        """Return an objective, l2 included, and its gradient."""
         objective = self.with_l2(objective)
         return {"value": [objective(self.theta)], **self.named(self.grad(objective, self.theta))}
 
     def answers(self):
-        """Give all stages of the golden vectors: {stage: {name: flat array}}."""
+        """Return all stages of the golden vectors: {stage: {name: flat array}}."""
         theta, envs, v = self.theta, range(self.E), flat(self.case.vector)
         found = {
-            "logits": {f"env{e}": [f for x, _ in self.data[e] for f in self.logits(theta, x)] for e in envs},
+            "logits": {
+                f"env{e}": [f for x, _ in self.data[e] for f in self.logits(theta, x)] for e in envs
+            },
             "risk": {f"env{e}": [self.risk(theta, e)] for e in envs},
-            "gradient": joined(self.named(self.grad(lambda q, e=e: self.risk(q, e), theta), f"env{e}_") for e in envs),
-            "hessian_vector_product": joined(self.named(self.hessian_vector_product(theta, e, v), f"env{e}_") for e in envs),
+            "gradient": joined(
+                self.named(self.grad(lambda q, e=e: self.risk(q, e), theta), f"env{e}_")
+                for e in envs
+            ),
+            "hessian_vector_product": joined(
+                self.named(self.hessian_vector_product(theta, e, v), f"env{e}_") for e in envs
+            ),
             "adapt": joined(
-                self.named(self.adapted(theta, i, t), f"env{i}_step{t}_") for i in envs for t in range(1, self.inner_steps + 1)
+                self.named(self.adapted(theta, i, t), f"env{i}_step{t}_")
+                for i in envs
+                for t in range(1, self.inner_steps + 1)
             ),
             "meta_losses": {"meta_losses": self.meta_losses(theta)},
             "irmv1_penalties": {f"env{e}": [self.penalty(theta, e)] for e in envs},
@@ -245,12 +304,22 @@ class Equations:
                 "w": self.grad(lambda L: self.braces(L, self.std_weight), self.meta_losses(theta)),
             },
         }
-        for name in ("erm", "irmv1", "v_rex", "mm_rex", "meta_irm_first_order", "meta_irm_without_sigma", "meta_irm"):
+        for name in (
+            "erm",
+            "irmv1",
+            "v_rex",
+            "mm_rex",
+            "meta_irm_first_order",
+            "meta_irm_without_sigma",
+            "meta_irm",
+        ):
             found[name] = self.value_and_grad(getattr(self, name))
         for rule in self.case.optimizers:
             given = {key: value for key, value in rule.items() if key != "name"}
             steps = [self.named(change) for change in getattr(self, rule["name"])(**given)]
-            found[rule["name"]] = {key: [value for step in steps for value in step[key]] for key in steps[0]}
+            found[rule["name"]] = {
+                key: [value for step in steps for value in step[key]] for key in steps[0]
+            }
         return found
 
 
@@ -271,20 +340,20 @@ def sigma(L):
 
 
 def moved(theta, start, end):
-    """Give theta + (end - start)."""
+    """Return theta + (end - start)."""
     return tuple(p + (b - a) for p, a, b in zip(theta, start, end))
 
 
 def joined(parts):
-    """Give one dict of several."""
+    """Return one dict of several."""
     return {key: value for part in parts for key, value in part.items()}
 
 
-# ---- what is certain ---------------------------------------------------------------------------------------------------
+# ---- what is certain -----------------------------------------------------------------------------
 
 
 def digits(golden, exact, scale):
-    """Give -log10 of the largest difference, in units of `scale`: the digits of `golden` that are certain, inf if all are."""
+    """Return -log10 of the largest difference, in units of `scale`: the digits of `golden` that are certain, inf if all are."""
     if not np.isfinite(golden).all():
         return -np.inf
     largest = max(abs(g - x) for g, x in zip(numbers(golden), exact, strict=True))
@@ -294,11 +363,15 @@ def digits(golden, exact, scale):
 
 
 def certain(solved, exact):
-    """Give the certain digits of each array of a golden case, `exact` being its answers here: {stage: {name: digits}}."""
+    """Return the certain digits of each array of a golden case, `exact` being its answers here: {stage: {name: digits}}."""
     steps = STEPS.get(solved.case.name, 1)
     return {
         stage: {
-            name: digits(part[:steps] if stage in ("sgd", "adam") else part, exact[stage][name], solved.scales[stage][name])
+            name: digits(
+                part[:steps] if stage in ("sgd", "adam") else part,
+                exact[stage][name],
+                solved.scales[stage][name],
+            )
             for name, part in parts.items()
         }
         for stage, parts in solved.answers.items()
@@ -306,7 +379,7 @@ def certain(solved, exact):
 
 
 def table(columns):
-    """Give {case: {stage: {name: digits}}} as text: stages in rows, cases in columns, the fewest digits of each."""
+    """Return {case: {stage: {name: digits}}} as text: stages in rows, cases in columns, the fewest digits of each."""
     titles = [case.split("_") for case in columns]
     widths = [2 + max(map(len, [*title, "00.0"])) for title in titles]
 
@@ -315,14 +388,18 @@ def table(columns):
 
     lines = [line("", words) for words in itertools.zip_longest(*titles, fillvalue="")]
     for stage in dict.fromkeys(stage for column in columns.values() for stage in column):
-        fewest = [min(column[stage].values()) if stage in column else None for column in columns.values()]
-        lines.append(line(stage, ["" if d is None else "all" if d == np.inf else f"{d:.1f}" for d in fewest]))
+        fewest = [
+            min(column[stage].values()) if stage in column else None for column in columns.values()
+        ]
+        lines.append(
+            line(stage, ["" if d is None else "all" if d == np.inf else f"{d:.1f}" for d in fewest])
+        )
     return "\n".join(lines)
 
 
 def main():
     """Print the table."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from metairm_np.conformance import vectors
 
     columns, start = {}, time.perf_counter()

@@ -14,7 +14,7 @@ HYPER = {  # every objective with keywords that make each of its terms count
 
 
 def problem(seed, n_classes=2, hidden=(5,), n_envs=2, n=12, d=4, dtype="float64"):
-    """Give (params, envs): a perceptron with nonzero biases and environments of `n` to `n + n_envs - 1` samples."""
+    """Return (params, envs): a perceptron with nonzero biases and environments of `n` to `n + n_envs - 1` samples."""
     rng = np.random.default_rng(seed)
     params = init_mlp((d, *hidden, 1 if n_classes == 2 else n_classes), seed)
     params = [(W.astype(dtype), rng.normal(0, 0.3, b.shape).astype(dtype)) for W, b in params]
@@ -26,11 +26,14 @@ def problem(seed, n_classes=2, hidden=(5,), n_envs=2, n=12, d=4, dtype="float64"
 
 
 def noise_for(params, n_envs, inner_steps, seed):
-    """Give DropGrad multipliers for `params`."""
+    """Return DropGrad multipliers for `params`."""
     rng = np.random.default_rng(seed)
     return [
         [
-            [tuple(rng.normal(1, 0.5, part.shape).astype(part.dtype) for part in pair) for pair in params]
+            [
+                tuple(rng.normal(1, 0.5, part.shape).astype(part.dtype) for part in pair)
+                for pair in params
+            ]
             for _ in range(inner_steps)
         ]
         for _ in range(n_envs)
@@ -38,17 +41,17 @@ def noise_for(params, n_envs, inner_steps, seed):
 
 
 def flat(params):
-    """Give all numbers of a list of (W, b) as one vector."""
+    """Return all numbers of a list of (W, b) as one vector."""
     return np.concatenate([part.ravel() for pair in params for part in pair])
 
 
 def along(params, direction, step):
-    """Give theta + step * direction."""
+    """Return theta + step * direction."""
     return [(W + step * dW, b + step * db) for (W, b), (dW, db) in zip(params, direction)]
 
 
 def margin(params, envs):
-    """Give the distance of the nearest pre-activation of a hidden unit to its kink at 0."""
+    """Return the distance of the nearest pre-activation of a hidden unit to its kink at 0."""
     nearest = np.inf
     for env in envs:
         h = env.x
@@ -59,7 +62,7 @@ def margin(params, envs):
 
 
 def away_from_kinks(params, envs, hyper, least=1e-3):
-    """Tell whether theta and every point of every inner trajectory are at least `least` away from a kink."""
+    """Return whether theta and every point of every inner trajectory are at least `least` away from a kink."""
     points = [params]
     if "inner_lr" in hyper:
         l2 = hyper.get("inner_l2", 0.0)
@@ -67,6 +70,6 @@ def away_from_kinks(params, envs, hyper, least=1e-3):
             theta = params
             for t in range(hyper.get("inner_steps", 1)):
                 noise = [hyper["gradient_noise"][i][t]] if "gradient_noise" in hyper else None
-                theta = spec.adapt(theta, env, hyper["inner_lr"], inner_l2=l2, noise=noise)
+                theta = spec.adapt(theta, env, hyper["inner_lr"], inner_l2=l2, gradient_noise=noise)
                 points.append(theta)
     return all(margin(theta, envs) > least for theta in points)

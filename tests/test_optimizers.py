@@ -9,7 +9,10 @@ from metairm_np.optimizers import SGD, Adam
 
 def gradients(params, n):
     rng = np.random.default_rng(0)
-    return [[tuple(rng.normal(size=part.shape).astype(part.dtype) for part in pair) for pair in params] for _ in range(n)]
+    return [
+        [tuple(rng.normal(size=part.shape).astype(part.dtype) for part in pair) for pair in params]
+        for _ in range(n)
+    ]
 
 
 def test_sgd_with_momentum():

@@ -3,8 +3,9 @@
 import collect_results
 import pytest
 
-from metairm_np import run, storage
-from metairm_np.experiments import load_study, study_of
+from metairm_np import _storage
+from metairm_np.cli import main
+from metairm_np.experiments.files import load_study, study_of
 
 RESULTS = sorted(collect_results.RESULTS.glob("*/results.json"))
 
@@ -16,7 +17,7 @@ def test_the_page_has_the_tables_of_the_committed_results():
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
 def test_the_settings_of_committed_results_are_those_of_the_experiment(path):
-    found = storage.read_json(path)
+    found = _storage.read_json(path)
     made_with, now = study_of(found["config"]), load_study(found["config"]["name"])
     assert made_with.hash(0, "float32") == now.hash(0, "float32")
     assert all(record["audit"]["largest"] <= 1e-3 for record in found["trials"])
@@ -26,15 +27,31 @@ def test_the_settings_of_committed_results_are_those_of_the_experiment(path):
 
 
 def test_collecting_copies_what_is_kept_and_fills_the_page(tmp_path):
-    settings = ["--set", "n_per_env=300", "--set", "steps=3", "--trials", "2", "--out", str(tmp_path / "runs")]
-    assert run.main(["table5", *settings]) == 0
-    assert run.main(["cmnist", "--quick", *settings, "--algorithms", "erm"]) == 0
+    settings = [
+        "--set",
+        "n_per_env=300",
+        "--set",
+        "steps=3",
+        "--trials",
+        "2",
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+    assert main(["table5", *settings]) == 0
+    assert main(["cmnist", "--quick", *settings, "--algorithms", "erm"]) == 0
     collect_results.collect(tmp_path / "runs", tmp_path / "results")
-    assert [path.name for path in (tmp_path / "results").iterdir()] == ["table5"]  # smoke runs are left out
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [
+        "table5"
+    ]  # smoke runs are left out
     assert sorted(path.name for path in (tmp_path / "results" / "table5").iterdir()) == [
-        "accuracy.png", "accuracy.svg", "report.md", "results.json",
-    ]  # fmt: skip
-    text = collect_results.fill("before\n<!-- table5 -->\nold\n<!-- end -->\nafter\n", tmp_path / "results")
+        "accuracy.png",
+        "accuracy.svg",
+        "report.md",
+        "results.json",
+    ]
+    text = collect_results.fill(
+        "before\n<!-- table5 -->\nold\n<!-- end -->\nafter\n", tmp_path / "results"
+    )
     assert text.startswith("before\n<!-- table5 -->\n\n| algorithm")
     assert text.endswith("<!-- end -->\nafter\n")
     assert "73.0 ± 0.8" in text

@@ -20,9 +20,14 @@ def check_directional_derivative(name, params, envs, hyper, seed, l2=0.01):
     direction = [(rng.normal(size=W.shape), rng.normal(size=b.shape)) for W, b in params]
     value, gradient = spec.value_and_grad(name, params, envs, l2=l2, **hyper)
     step = 1e-6
-    up, down = (spec.value_and_grad(name, along(params, direction, s), envs, l2=l2, **hyper)[0] for s in (step, -step))
+    up, down = (
+        spec.value_and_grad(name, along(params, direction, s), envs, l2=l2, **hyper)[0]
+        for s in (step, -step)
+    )
     exact = flat(gradient) @ flat(direction)
-    assert abs((up - down) / (2 * step) - exact) <= 1e-7 * (1 + abs(value) + np.linalg.norm(flat(direction)))
+    assert abs((up - down) / (2 * step) - exact) <= 1e-7 * (
+        1 + abs(value) + np.linalg.norm(flat(direction))
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -33,8 +38,17 @@ def test_gradient_is_the_slope(seed, shape, n_envs, name):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seeds, shapes, st.integers(1, 3), st.booleans(), st.booleans(), st.sampled_from(["all", "sampled", "same"]))
-def test_meta_gradient_is_the_slope_with_every_option(seed, shape, inner_steps, noisy, inner_l2, pairs):
+@given(
+    seeds,
+    shapes,
+    st.integers(1, 3),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["all", "sampled", "same"]),
+)
+def test_meta_gradient_is_the_slope_with_every_option(
+    seed, shape, inner_steps, noisy, inner_l2, pairs
+):
     params, envs = problem(seed, *shape, n_envs=3)
     hyper = {
         **HYPER["meta_irm"],
@@ -53,19 +67,28 @@ def quartic(theta):
     return sum(anp.sum(W**4) + anp.sum(b**4) for W, b in theta)
 
 
-@pytest.mark.parametrize(("first_order", "expected"), [(False, (-0.1728, 0.25515)), (True, (0.864, 0.3645))])
+@pytest.mark.parametrize(
+    ("first_order", "expected"), [(False, (-0.1728, 0.25515)), (True, (0.864, 0.3645))]
+)
 def test_meta_gradient_of_sum_w4_in_closed_form(first_order, expected):
-    # L = sum w^4, w' = w - 4 alpha w^3: dL(w')/dw = 4 w'^3 (1 - 12 alpha w^2), without the bracket at first order
+    # L = sum w^4, w' = w - 4 alpha w^3: dL(w')/dw = 4 w'^3 (1 - 12 alpha w^2), without the bracket
+    # at first order
     params = [(np.array([[1.0]]), np.array([0.5]))]
-    gradient = autograd.grad(lambda theta: quartic(spec.descend(quartic, theta, 0.1, first_order=first_order)))(params)
+    gradient = autograd.grad(
+        lambda theta: quartic(spec.inner_loop(quartic, theta, 0.1, first_order=first_order))
+    )(params)
     np.testing.assert_allclose(flat(gradient), expected, rtol=1e-14)
 
 
 def test_noise_multiplies_the_inner_gradient_in_closed_form():
     # w' = w - 4 alpha m w^3: dL(w')/dw = 4 w'^3 (1 - 12 alpha m w^2)
     params, m = [(np.array([[1.0]]), np.array([0.5]))], [[(np.array([[0.5]]), np.array([3.0]))]]
-    gradient = autograd.grad(lambda theta: quartic(spec.descend(quartic, theta, 0.1, noise=m)))(params)
-    np.testing.assert_allclose(flat(gradient), (4 * 0.8**3 * (1 - 0.6), 4 * 0.35**3 * (1 - 0.9)), rtol=1e-14)
+    gradient = autograd.grad(
+        lambda theta: quartic(spec.inner_loop(quartic, theta, 0.1, gradient_noise=m))
+    )(params)
+    np.testing.assert_allclose(
+        flat(gradient), (4 * 0.8**3 * (1 - 0.6), 4 * 0.35**3 * (1 - 0.9)), rtol=1e-14
+    )
 
 
 def test_logistic_risk_of_one_weight_in_closed_form():
@@ -80,9 +103,13 @@ def test_logistic_risk_of_one_weight_in_closed_form():
     adapted = [w + alpha * s(-w), alpha * s(-w)]  # weight and bias have the same gradient
     z = sum(adapted)
     slope, curvature = -s(-z), s(w) * s(-w)
-    value, gradient = spec.value_and_grad("meta_irm", params, [env, env], inner_lr=alpha, std_weight=0.0)
+    value, gradient = spec.value_and_grad(
+        "meta_irm", params, [env, env], inner_lr=alpha, std_weight=0.0
+    )
     assert value == pytest.approx(2 * np.log(1 + np.exp(-z)), rel=1e-14)
-    np.testing.assert_allclose(flat(gradient), 2 * slope * (1 - 2 * alpha * curvature) * np.ones(2), rtol=1e-14)
+    np.testing.assert_allclose(
+        flat(gradient), 2 * slope * (1 - 2 * alpha * curvature) * np.ones(2), rtol=1e-14
+    )
 
 
 def test_irmv1_penalty_in_closed_form():
@@ -107,7 +134,9 @@ def test_meta_losses_are_the_risks_of_the_adapted_parameters_in_order():
     adapted = [spec.adapt(params, env, 0.3, 2) for env in envs]
     pairs = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
     np.testing.assert_array_equal(L, [spec.risk(adapted[i], envs[j]) for i, j in pairs])
-    assert spec.meta_irm(params, envs, 0.3, 0.5, 2) == pytest.approx(L.sum() + 0.5 * L.std(), rel=1e-14)
+    assert spec.meta_irm(params, envs, 0.3, 0.5, 2) == pytest.approx(
+        L.sum() + 0.5 * L.std(), rel=1e-14
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -116,7 +145,9 @@ def test_zero_inner_lr_gives_the_risks_themselves(seed, shape):
     params, envs = problem(seed, *shape, n_envs=3)
     value, gradient = spec.value_and_grad("meta_irm", params, envs, inner_lr=0.0, std_weight=0.0)
     erm_value, erm_gradient = spec.value_and_grad("erm", params, envs)
-    assert value == pytest.approx(2 * erm_value, rel=1e-13)  # each environment is evaluated for both others
+    assert value == pytest.approx(
+        2 * erm_value, rel=1e-13
+    )  # each environment is evaluated for both others
     np.testing.assert_allclose(flat(gradient), 2 * flat(erm_gradient), rtol=1e-11, atol=1e-14)
 
 
@@ -141,18 +172,25 @@ def test_identical_environments_have_sigma_zero_and_a_finite_gradient(n_classes,
 def test_first_order_differs_exactly_where_there_is_curvature():
     params, envs = problem(3)
     exact = spec.value_and_grad("meta_irm", params, envs, inner_lr=0.3, std_weight=0.5)
-    first = spec.value_and_grad("meta_irm", params, envs, inner_lr=0.3, std_weight=0.5, first_order=True)
+    first = spec.value_and_grad(
+        "meta_irm", params, envs, inner_lr=0.3, std_weight=0.5, first_order=True
+    )
     assert exact[0] == first[0]
     assert np.linalg.norm(flat(exact[1]) - flat(first[1])) > 1e-3 * np.linalg.norm(flat(exact[1]))
-    far = [Environment(np.full((1, 4), 1.0), np.ones(1, int))] * 2  # a logit near 40: no curvature to speak of
+    far = [
+        Environment(np.full((1, 4), 1.0), np.ones(1, int))
+    ] * 2  # a logit near 40: no curvature to speak of
     flat_params = [(np.full((4, 1), 10.0), np.zeros(1))]
     exact = spec.value_and_grad("meta_irm", flat_params, far, inner_lr=0.3, std_weight=0.5)[1]
-    first = spec.value_and_grad("meta_irm", flat_params, far, inner_lr=0.3, std_weight=0.5, first_order=True)[1]
+    first = spec.value_and_grad(
+        "meta_irm", flat_params, far, inner_lr=0.3, std_weight=0.5, first_order=True
+    )[1]
     np.testing.assert_allclose(flat(exact), flat(first), rtol=1e-12)
 
 
 def test_softplus_curvature_at_zero_logits():
-    # zero-initialised logits, one sample with x = 1: R'' = s(0) s(0) = 1/4 per parameter pair, so v - alpha H v is known
+    # zero-initialised logits, one sample with x = 1: R'' = s(0) s(0) = 1/4 per parameter pair, so v
+    # - alpha H v is known
     env = Environment(np.ones((1, 1)), np.ones(1, int))
     params = [(np.zeros((1, 1)), np.zeros(1))]
     gradient = autograd.grad(lambda theta: anp.sum(theta[0][0]))(params)
@@ -179,11 +217,16 @@ def test_the_dtype_of_the_input_is_kept(name, n_classes, dtype):
     value, gradient = spec.value_and_grad(name, params, envs, l2=0.1, **hyper)
     assert type(value) is float
     assert {part.dtype for pair in gradient for part in pair} == {np.dtype(dtype)}
-    wide, wide_envs = [(W.astype(float), b.astype(float)) for W, b in params], [env.astype("float64") for env in envs]
+    wide, wide_envs = (
+        [(W.astype(float), b.astype(float)) for W, b in params],
+        [env.astype("float64") for env in envs],
+    )
     exact_value, exact = spec.value_and_grad(name, wide, wide_envs, l2=0.1, **hyper)
     tolerance = 1e-5 if dtype == "float32" else 1e-15
     assert value == pytest.approx(exact_value, rel=tolerance)
-    np.testing.assert_allclose(flat(gradient), flat(exact), atol=tolerance * np.abs(flat(exact)).max())
+    np.testing.assert_allclose(
+        flat(gradient), flat(exact), atol=tolerance * np.abs(flat(exact)).max()
+    )
 
 
 def test_arguments_are_left_alone():

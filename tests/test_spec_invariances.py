@@ -29,14 +29,22 @@ def test_order_of_samples(seed, shape, name):
     params, envs = problem(seed, *shape)
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(env)) for env in envs]
-    check_same(name, (params, envs), (params, [Environment(env.x[o], env.y[o]) for env, o in zip(envs, orders)]))
+    check_same(
+        name,
+        (params, envs),
+        (params, [Environment(env.x[o], env.y[o]) for env, o in zip(envs, orders)]),
+    )
 
 
 @relaxed
 @given(seeds, shapes, names)
 def test_duplicated_data(seed, shape, name):
     params, envs = problem(seed, *shape)
-    check_same(name, (params, envs), (params, [Environment(np.tile(env.x, (3, 1)), np.tile(env.y, 3)) for env in envs]))
+    check_same(
+        name,
+        (params, envs),
+        (params, [Environment(np.tile(env.x, (3, 1)), np.tile(env.y, 3)) for env in envs]),
+    )
 
 
 @relaxed

@@ -3,8 +3,9 @@
 import numpy as np
 import stopping_rules
 
-from metairm_np import run, storage
-from metairm_np.experiments import load
+from metairm_np import _storage
+from metairm_np.cli import main
+from metairm_np.experiments.files import load
 
 RULE = load("cmnist").algorithms["meta_irm"].settings.early_stopping
 
@@ -28,7 +29,7 @@ warmup = 10
 
 
 def made_up(gaps, risks, worst):
-    """Give a history with those differences of the two environments' risks, mean risks and worst test accuracies."""
+    """Return a history with those differences of the two environments' risks, mean risks and worst test accuracies."""
     return [
         {
             "step": 2 * t,
@@ -50,16 +51,24 @@ def test_each_rule_names_the_step_that_it_says():
     assert steps["the rule of all experiments"] == 88
     assert steps["oracle: best worst test accuracy"] == 120
     for name in ("risks, all samples", "validation risks", "meta-losses"):
-        assert 100 <= steps[f"smallest spread of the {name}"] <= 104  # smoothing lags by a row or two
+        assert (
+            100 <= steps[f"smallest spread of the {name}"] <= 104
+        )  # smoothing lags by a row or two
     assert steps["step 70, Table 1's mean"] == 70
     assert steps["validation risk 0.800, Table 1's mean"] in (80, 82)
-    assert steps["validation risk ln 2, that of a coin"] == 2 * int(np.ceil((np.log(2) - 0.4) * 100))
-    assert len(stopping_rules.rules(RULE, 88, rows, [])) == 5  # without other trials, none that aims at theirs
+    assert steps["validation risk ln 2, that of a coin"] == 2 * int(
+        np.ceil((np.log(2) - 0.4) * 100)
+    )
+    assert (
+        len(stopping_rules.rules(RULE, 88, rows, [])) == 5
+    )  # without other trials, none that aims at theirs
 
 
 def test_no_rule_stops_before_the_warm_up():
     n = 40
-    rows = made_up(gaps=np.linspace(0.01, 0.5, n), risks=np.linspace(0.9, 0.4, n), worst=np.linspace(1, 0.5, n))
+    rows = made_up(
+        gaps=np.linspace(0.01, 0.5, n), risks=np.linspace(0.9, 0.4, n), worst=np.linspace(1, 0.5, n)
+    )
     found = stopping_rules.rules(RULE, RULE.warmup, rows, [])
     assert all(rows[index]["step"] >= RULE.warmup for index in found.values())
 
@@ -67,8 +76,8 @@ def test_no_rule_stops_before_the_warm_up():
 def test_its_trials_are_those_of_the_experiment_but_go_on(tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(SMALL)
-    assert run.main([str(small), "--trials", "2", "--out", str(tmp_path / "runs")]) == 0
-    record = storage.read_json(next((tmp_path / "runs").glob("*/trials/meta_irm-001.json")))
+    assert main([str(small), "--trials", "2", "--out", str(tmp_path / "runs")]) == 0
+    record = _storage.read_json(next((tmp_path / "runs").glob("*/trials/meta_irm-001.json")))
     _, stop, rows = stopping_rules.history(str(small), "", 1)
     assert stop == record["step"] < 36
     assert [row["step"] for row in rows] == list(range(0, 37, 2))

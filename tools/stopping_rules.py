@@ -1,12 +1,13 @@
 """Where rules that see no test data would stop an experiment's meta-IRM, and where the test data would.
 
-    python tools/stopping_rules.py cmnist experiments/results/cmnist                           # Table 1, ten trials
-    python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
-    python tools/stopping_rules.py table4 --kept runs/cmnist-HASH experiments/results/table4   # with rules on the risk's level
+    python tools/stopping_rules.py cmnist experiments/results/cmnist                           #
+    Table 1, ten trials python tools/stopping_rules.py table3 --case n12500
+    experiments/results/table3 python tools/stopping_rules.py table4 --kept runs/cmnist-HASH
+    experiments/results/table4   # with rules on the risk's level
 
-Each trial has the seed of the experiment's but is trained for all its steps. The rule of all experiments sees every step, the
-others every second one. stopping_rules.json and stopping_rules.md (stopping_rules-CASE) go into the last folder, anew after
-each trial.
+Each trial has the seed of the experiment's but is trained for all its steps. The rule of all
+experiments sees every step, the others every second one. stopping_rules.json and stopping_rules.md
+(stopping_rules-CASE) go into the last folder, anew after each trial.
 """
 
 import argparse
@@ -17,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from metairm_np import report, storage
-from metairm_np.experiments import load_study
-from metairm_np.folder import Folder
-from metairm_np.seeds import child
-from metairm_np.stopping import EarlyStopping
-from metairm_np.training import train, watched_risks
+from metairm_np import _storage
+from metairm_np._seeds import child
+from metairm_np.experiments.files import load_study
+from metairm_np.reports import tables
+from metairm_np.sweeps.folder import Folder
+from metairm_np.training.loop import train, watched_risks
+from metairm_np.training.stopping import EarlyStopping
 
 EVERY = 2
 
@@ -30,11 +32,24 @@ EVERY = 2
 def history(name, case, trial):
     """Train one trial for all its steps, and give the rows of its history and the step at which its rule would have stopped."""
     experiment = load_study(name).cases[case]
-    data, settings = experiment.data(child(0, trial), "float32"), experiment.algorithms["meta_irm"].settings
+    data, settings = (
+        experiment.data(child(0, trial), "float32"),
+        experiment.algorithms["meta_irm"].settings,
+    )
     rule = settings.early_stopping
-    settings = replace(settings, early_stopping=replace(rule, threshold=0))  # it sees every step then, and stops at none
+    settings = replace(
+        settings, early_stopping=replace(rule, threshold=0)
+    )  # it sees every step then, and stops at none
     test = [data.test(p_e) for p_e in experiment.table_p]
-    rows = train(settings, data.train, data.validation, child(0, trial), test=test, log_every=EVERY, audit_every=100).history
+    rows = train(
+        settings,
+        data.train,
+        data.validation,
+        child(0, trial),
+        test=test,
+        log_every=EVERY,
+        audit_every=100,
+    ).history
     for row in rows:
         row["watched"] = watched_risks(rule, row, data.train, data.validation)
     stopping = EarlyStopping(rule)
@@ -46,7 +61,7 @@ def history(name, case, trial):
 
 
 def rules(rule, stop, rows, kept):
-    """Give the index of the row at which each rule stops; `kept` are the mean step and risk of other trials at their stop."""
+    """Return the index of the row at which each rule stops; `kept` are the mean step and risk of other trials at their stop."""
     steps = np.array([row["step"] for row in rows])
     late = steps >= rule.warmup
 
@@ -63,11 +78,15 @@ def rules(rule, stop, rows, kept):
     def first(condition):
         return int(np.argmax(condition & late)) if (condition & late).any() else len(rows) - 1
 
-    risk = np.mean([row["validation_risk"] for row in rows], axis=1)  # it rises too fast to be averaged over steps
+    risk = np.mean(
+        [row["validation_risk"] for row in rows], axis=1
+    )  # it rises too fast to be averaged over steps
     found = {
         "the rule of all experiments": int(np.argmin(np.abs(steps - stop))),
         "smallest spread of the risks, all samples": smallest(smoothed("watched").std(axis=1)),
-        "smallest spread of the validation risks": smallest(smoothed("validation_risk").std(axis=1)),
+        "smallest spread of the validation risks": smallest(
+            smoothed("validation_risk").std(axis=1)
+        ),
         "smallest spread of the meta-losses": smallest(smoothed("sigma")),
     }
     if kept:
@@ -75,20 +94,22 @@ def rules(rule, stop, rows, kept):
             f"step {kept[0]:.0f}, Table 1's mean": int(np.argmin(np.abs(steps - kept[0]))),
             f"validation risk {kept[1]:.3f}, Table 1's mean": first(risk >= kept[1]),
             "validation risk ln 2, that of a coin": first(risk >= np.log(2)),
-            "steepest rise of the validation risk": smallest(-np.gradient(smoothed("validation_risk").mean(axis=1))),
+            "steepest rise of the validation risk": smallest(
+                -np.gradient(smoothed("validation_risk").mean(axis=1))
+            ),
         }
     worst = [min(row["test_accuracy"]) for row in rows]
     return {**found, "oracle: best worst test accuracy": int(np.argmax(np.where(late, worst, 0)))}
 
 
 def table(stops):
-    """Give the steps and test accuracies of each rule as Markdown."""
+    """Return the steps and test accuracies of each rule as Markdown."""
     rows = []
     for name, at in stops.items():
         accuracies = 100 * np.array([row["test_accuracy"] for row in at])
         span = f"{min(row['step'] for row in at)} to {max(row['step'] for row in at)}"
-        rows.append([name, span, *map(report.mean_and_spread, accuracies.T)])
-    return report.markdown(["rule", "steps", "p_e = 0.1", "p_e = 0.2", "p_e = 0.9"], rows)
+        rows.append([name, span, *map(tables.mean_and_spread, accuracies.T)])
+    return tables.markdown(["rule", "steps", "p_e = 0.1", "p_e = 0.2", "p_e = 0.9"], rows)
 
 
 def main():
@@ -97,25 +118,47 @@ def main():
     parser.add_argument("experiment", help="one that has meta-IRM with early stopping")
     parser.add_argument("to", type=Path, help="the folder that the results go into")
     parser.add_argument("--case", default="", help="the experiment's case, where it has several")
-    parser.add_argument("--kept", type=Path, help="a run folder of cmnist: rules that aim at its trials' steps and risks, too")
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        help="a run folder of cmnist: rules that aim at its trials' steps and risks, too",
+    )
     parser.add_argument("--trials", type=int, default=10, help="default: 10")
     parser.add_argument("--jobs", type=int, default=1, help="default: 1")
     args = parser.parse_args()
     cases = load_study(args.experiment).cases
     if args.case not in cases or "meta_irm" not in cases[args.case].algorithms:
-        parser.error(f"{args.experiment} has no case {args.case!r} with meta_irm; its cases are {', '.join(map(repr, cases))}")
+        parser.error(
+            f"{args.experiment} has no case {args.case!r} with meta_irm; its cases are {', '.join(map(repr, cases))}"
+        )
     kept = Folder(args.kept).summaries(["meta_irm"]) if args.kept else []
     if args.kept and not kept:
-        parser.error(f"{args.kept} has no finished trial of meta_irm; give a run folder of cmnist that has")
-    kept = [float(np.mean([np.mean(record[key]) for record in kept])) for key in ("step", "validation_risk")] if kept else []
+        parser.error(
+            f"{args.kept} has no finished trial of meta_irm; give a run folder of cmnist that has"
+        )
+    kept = (
+        [
+            float(np.mean([np.mean(record[key]) for record in kept]))
+            for key in ("step", "validation_risk")
+        ]
+        if kept
+        else []
+    )
     stem, stops = "-".join(filter(None, ("stopping_rules", args.case))), {}
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-        for found in pool.imap(functools.partial(history, args.experiment, args.case), range(args.trials)):
+        for found in pool.imap(
+            functools.partial(history, args.experiment, args.case), range(args.trials)
+        ):
             for name, index in rules(*found, kept).items():
-                stops.setdefault(name, []).append({key: found[2][index][key] for key in ("step", "test_accuracy", "watched")})
-            storage.write_json(args.to / f"{stem}.json", stops, indent=1)
-            storage.write(args.to / f"{stem}.md", table(stops) + "\n")
-            print(f"{len(stops['the rule of all experiments'])} of {args.trials} trials\n{table(stops)}", flush=True)
+                stops.setdefault(name, []).append(
+                    {key: found[2][index][key] for key in ("step", "test_accuracy", "watched")}
+                )
+            _storage.write_json(args.to / f"{stem}.json", stops, indent=1)
+            _storage.write(args.to / f"{stem}.md", table(stops) + "\n")
+            print(
+                f"{len(stops['the rule of all experiments'])} of {args.trials} trials\n{table(stops)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

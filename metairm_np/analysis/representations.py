@@ -5,7 +5,7 @@ from metairm_np.analysis.pwcca import pwcca
 
 
 def layers(params, x):
-    """Give the outputs of all layers, the last being the logits.
+    """Return the outputs of all layers, the last being the logits.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def layers(params, x):
 
 
 def similarity_after_adaptation(params, env, settings):
-    """Give the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3), on the samples adapted to.
+    """Return the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3), on the samples adapted to.
 
     Parameters
     ----------
@@ -42,11 +42,13 @@ def similarity_after_adaptation(params, env, settings):
     hyper = spec.with_inner_l2(settings.hyper, settings.l2)
     inner = {key: hyper[key] for key in ("inner_steps", "inner_l2") if key in hyper}
     adapted = fast.adapt(params, env, hyper["inner_lr"], **inner)
-    return [pwcca(before, after) for before, after in zip(layers(params, env.x), layers(adapted, env.x))]
+    return [
+        pwcca(before, after) for before, after in zip(layers(params, env.x), layers(adapted, env.x))
+    ]
 
 
 def similarity_across(params, envs, layer):
-    """Give the PWCCA similarity of a layer's outputs on the first environment and on each.
+    """Return the PWCCA similarity of a layer's outputs on the first environment and on each.
 
     Parameters
     ----------

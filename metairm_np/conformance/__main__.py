@@ -4,11 +4,11 @@ import importlib
 import os
 import sys
 
-from metairm_np import checks, storage
+from metairm_np import _checks, _storage
+from metairm_np._arguments import Parser
 from metairm_np.conformance import vectors
-from metairm_np.conformance.printed import report_text
+from metairm_np.conformance.report import report_text
 from metairm_np.conformance.suite import check_backend
-from metairm_np.parsing import Parser
 
 DESCRIPTION = """\
 Check a backend, any framework's implementation of meta-IRM and its baselines, against the reference.
@@ -27,19 +27,39 @@ Exit status: 0 everything is the reference's up to rounding, 1 something differs
 
 
 def parser():
-    """Give the argument parser."""
+    """Return the argument parser."""
     p = Parser(prog="python -m metairm_np.conformance", description=DESCRIPTION, epilog=EPILOG)
     commands = p.add_subparsers(dest="command", required=True, metavar="{check,generate}")
     c = commands.add_parser("check", help="check a backend")
-    c.add_argument("backend", metavar="MODULE:BACKEND", help="where the backend is, such as package.module:Backend")
-    c.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the inputs (default: float64)")
+    c.add_argument(
+        "backend",
+        metavar="MODULE:BACKEND",
+        help="where the backend is, such as package.module:Backend",
+    )
+    c.add_argument(
+        "--dtype",
+        choices=("float64", "float32"),
+        default="float64",
+        help="of the inputs (default: float64)",
+    )
     c.add_argument("--cases", metavar="A,B", help="only these golden cases (default: all)")
-    c.add_argument("--random", type=int, default=0, metavar="N", help="add N random cases (default: 0)")
-    c.add_argument("--seed", type=int, default=0, metavar="S", help="of the random cases (default: 0)")
+    c.add_argument(
+        "--random", type=int, default=0, metavar="N", help="add N random cases (default: 0)"
+    )
+    c.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the random cases (default: 0)"
+    )
     c.add_argument("--json", metavar="FILE", help="also write the whole report there")
-    c.add_argument("--verbose", action="store_true", help="show the arrays of every check that differs")
+    c.add_argument(
+        "--verbose", action="store_true", help="show the arrays of every check that differs"
+    )
     g = commands.add_parser("generate", help="rewrite the golden vectors")
-    g.add_argument("--out", default=str(vectors.FOLDER), metavar="DIR", help="folder to write to (default: the package's)")
+    g.add_argument(
+        "--out",
+        default=str(vectors.FOLDER),
+        metavar="DIR",
+        help="folder to write to (default: the package's)",
+    )
     return p
 
 
@@ -59,17 +79,21 @@ def resolve(where):
     try:
         found = importlib.import_module(module)
     except Exception as error:
-        raise ValueError(f"cannot import {module}: {type(error).__name__}: {error}; is it here, or installed?") from error
+        raise ValueError(
+            f"cannot import {module}: {type(error).__name__}: {error}; is it here, or installed?"
+        ) from error
     for name in path.split("."):
         if not hasattr(found, name):
             known = [key for key in vars(found) if not key.startswith("_")]
-            raise ValueError(f"{module} has no {path}; {checks.nearest(name, known)}")
+            raise ValueError(f"{module} has no {path}; {_checks.nearest(name, known)}")
         found = getattr(found, name)
     if isinstance(found, type):
         try:
             found = found()
         except Exception as error:
-            raise ValueError(f"{where}() failed: {type(error).__name__}: {error}; it has to work without arguments") from error
+            raise ValueError(
+                f"{where}() failed: {type(error).__name__}: {error}; it has to work without arguments"
+            ) from error
     return found
 
 
@@ -77,10 +101,12 @@ def check(args):
     """Run `check`, and give the exit status."""
     cases = None if args.cases is None else args.cases.split(",")
     backend = resolve(args.backend)
-    report = check_backend(backend, args.dtype, cases=cases, random=args.random, seed=args.seed, progress=True)
+    report = check_backend(
+        backend, args.dtype, cases=cases, random=args.random, seed=args.seed, progress=True
+    )
     print(report_text(report, args.verbose))
     if args.json:
-        storage.write_json(args.json, report.as_dict(), indent=1)
+        _storage.write_json(args.json, report.as_dict(), indent=1)
     return 2 if not report.ran else 0 if report.passed else 1
 
 

@@ -45,12 +45,12 @@ class Outcome:
 
 
 def allowed(stage, dtype):
-    """Give the largest difference that a stage may show, in units of the scale: units times eps."""
+    """Return the largest difference that a stage may show, in units of the scale: units times eps."""
     return TOLERANCES[stage][0] * float(np.finfo(dtype).eps)
 
 
 def difference(answer, right, scale):
-    """Give the largest difference in units of the scale, infinite if anything is NaN."""
+    """Return the largest difference in units of the scale, infinite if anything is NaN."""
     worst = np.abs(np.asarray(answer, np.float64) - right).max(initial=0.0)
     if np.isnan(worst):
         return np.inf
@@ -67,7 +67,9 @@ def ask(backend, solved, stage, dtype="float64"):
     case = solved.case.astype(dtype)
     outcome = Outcome(case.name, stage, allowed(stage, dtype))
     try:
-        outcome.answer = {key: np.asarray(part) for key, part in STAGES[stage](backend, case).items()}
+        outcome.answer = {
+            key: np.asarray(part) for key, part in STAGES[stage](backend, case).items()
+        }
     except NotImplementedError as error:
         outcome.left_out, outcome.problem = True, str(error) or "not implemented"
         return outcome
@@ -77,7 +79,9 @@ def ask(backend, solved, stage, dtype="float64"):
     right, scale = solved.answers[stage], solved.scales[stage]
     outcome.problem = misfit(outcome.answer, right, dtype)
     if not outcome.problem:
-        outcome.differences = {key: difference(outcome.answer[key], right[key], scale[key]) for key in right}
+        outcome.differences = {
+            key: difference(outcome.answer[key], right[key], scale[key]) for key in right
+        }
         outcome.problem = changed_input(case, solved.case, dtype)
     return outcome
 

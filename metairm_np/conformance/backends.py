@@ -13,14 +13,15 @@ OPTIMIZERS = {"sgd": SGD, "adam": Adam}
 
 
 def train_steps(engine, name, params, envs, optimizer, steps, **hyper):
-    """Give the parameters after each of `steps` full-batch steps along engine.value_and_grad.
+    """Return the parameters after each of `steps` full-batch steps along engine.value_and_grad.
 
     Parameters
     ----------
     engine : object
         With `value_and_grad` and, where they are not this project's, the classes `OPTIMIZERS`.
     optimizer : dict
-        {"name": "sgd", "lr": ..., "momentum": ...} or {"name": "adam", "lr": ..., "beta1": ..., "beta2": ..., "epsilon": ...}.
+        {"name": "sgd", "lr": ..., "momentum": ...} or {"name": "adam", "lr": ..., "beta1": ...,
+        "beta2": ..., "epsilon": ...}.
     name, params, envs, **hyper
         As for `value_and_grad`.
     """
@@ -43,7 +44,7 @@ class Spec:
         return getattr(self.engine, function)
 
     def train_steps(self, *args, **hyper):
-        """Give the parameters after each step, as `train_steps`."""
+        """Return the parameters after each step, as `train_steps`."""
         return train_steps(self.engine, *args, **hyper)
 
 
@@ -54,7 +55,7 @@ class Fast(Spec):
 
 
 def copy_of_spec():
-    """Give a fresh copy of the module `metairm_np.spec`; functions that are set in it are used by its other functions."""
+    """Return a fresh copy of the module `metairm_np.spec`; functions that are set in it are used by its other functions."""
     found = importlib.util.find_spec("metairm_np.spec")
     copy = importlib.util.module_from_spec(found)
     found.loader.exec_module(copy)
@@ -64,7 +65,7 @@ def copy_of_spec():
 
 
 def numbers(x):
-    """Give the plain array inside autograd's boxes."""
+    """Return the plain array inside autograd's boxes."""
     while isbox(x):
         x = getval(x)
     return np.asarray(x)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from metairm_np._autodiff import tree_map
 from metairm_np.environments import Environment
 from metairm_np.environments.mnist import load_mnist14
-from metairm_np.mlp import zip_map
 
 SGD = {"name": "sgd", "lr": 0.25, "momentum": 0.5}
 ADAM = {"name": "adam", "lr": 2**-6, "beta1": 0.875, "beta2": 0.96875, "epsilon": 2**-10}
@@ -14,8 +14,12 @@ STEPS = 10  # of a trajectory
 
 
 def named(params, before=""):
-    """Give the arrays of a list of (W, b) by name."""
-    return {f"{before}{letter}{l}": np.asarray(part) for l, pair in enumerate(params) for letter, part in zip("Wb", pair)}
+    """Return the arrays of a list of (W, b) by name."""
+    return {
+        f"{before}{letter}{l}": np.asarray(part)
+        for l, pair in enumerate(params)
+        for letter, part in zip("Wb", pair)
+    }
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Case:
     optimizers: list = field(default_factory=list)
 
     def hyper(self, objective):
-        """Give the keywords of an objective."""
+        """Return the keywords of an objective."""
         own = {
             "erm": {},
             "irmv1": {"penalty_weight": self.penalty_weight},
@@ -60,39 +64,52 @@ class Case:
         return {**own, "l2": self.l2} if self.l2 else own
 
     def inner(self, i):
-        """Give the keywords with which `adapt` reaches theta'_i."""
-        given = {key: self.meta[key] for key in ("inner_lr", "inner_steps", "inner_l2") if key in self.meta}
+        """Return the keywords with which `adapt` reaches theta'_i."""
+        given = {
+            key: self.meta[key]
+            for key in ("inner_lr", "inner_steps", "inner_l2")
+            if key in self.meta
+        }
         noise = self.meta.get("gradient_noise")
-        return given if noise is None else {**given, "noise": noise[i]}
+        return given if noise is None else {**given, "gradient_noise": noise[i]}
 
     def map(self, array, number=lambda value: value):
-        """Give the case with a function applied to each float array, and another to each float hyper-parameter."""
-        meta = {key: number(value) if isinstance(value, float) else value for key, value in self.meta.items()}
+        """Return the case with a function applied to each float array, and another to each float hyper-parameter."""
+        meta = {
+            key: number(value) if isinstance(value, float) else value
+            for key, value in self.meta.items()
+        }
         if "gradient_noise" in meta:
-            meta["gradient_noise"] = [[zip_map(array, step) for step in steps] for steps in meta["gradient_noise"]]
+            meta["gradient_noise"] = [
+                [tree_map(array, step) for step in steps] for steps in meta["gradient_noise"]
+            ]
         return replace(
             self,
-            params=zip_map(array, self.params),
+            params=tree_map(array, self.params),
             envs=[Environment(array(env.x), env.y.copy()) for env in self.envs],
-            vector=zip_map(array, self.vector),
+            vector=tree_map(array, self.vector),
             meta=meta,
             **{key: number(getattr(self, key)) for key in ("penalty_weight", "lambda_min", "l2")},
         )
 
     def astype(self, dtype):
-        """Give a copy with arrays of another dtype."""
+        """Return a copy with arrays of another dtype."""
         return self.map(lambda a: a.astype(dtype))
 
     def arrays(self):
-        """Give every float array of the case by its name."""
-        found = named(self.params) | named(self.vector, "vector_") | {f"x{e}": env.x for e, env in enumerate(self.envs)}
+        """Return every float array of the case by its name."""
+        found = (
+            named(self.params)
+            | named(self.vector, "vector_")
+            | {f"x{e}": env.x for e, env in enumerate(self.envs)}
+        )
         for i, steps in enumerate(self.meta.get("gradient_noise", [])):
             for t, step in enumerate(steps):
                 found |= named(step, f"noise{i}_{t}_")
         return found
 
 
-# ---- making cases ------------------------------------------------------------------------------------------------------
+# ---- making cases --------------------------------------------------------------------------------
 
 
 def single(a):
@@ -102,7 +119,10 @@ def single(a):
 
 def draw_layers(rng, sizes):
     """Draw a list of (W, b) shaped as the layers of a perceptron, with outputs of about unit size."""
-    return [(single(rng.normal(0, i**-0.5, (i, o))), single(rng.normal(0, 0.25, o))) for i, o in zip(sizes[:-1], sizes[1:])]
+    return [
+        (single(rng.normal(0, i**-0.5, (i, o))), single(rng.normal(0, 0.25, o)))
+        for i, o in zip(sizes[:-1], sizes[1:])
+    ]
 
 
 def draw_noise(rng, params, n_envs, inner_steps):
@@ -111,11 +131,22 @@ def draw_noise(rng, params, n_envs, inner_steps):
     def draw(part):
         return single(rng.normal(1, 0.5, part.shape))
 
-    return [[zip_map(draw, params) for _ in range(inner_steps)] for _ in range(n_envs)]
+    return [[tree_map(draw, params) for _ in range(inner_steps)] for _ in range(n_envs)]
 
 
 def build(
-    name, note="", *, seed=0, classes=2, hidden=(4,), d=3, n=(9, 10), noise=False, prepare=None, optimizers=(), **options
+    name,
+    note="",
+    *,
+    seed=0,
+    classes=2,
+    hidden=(4,),
+    d=3,
+    n=(9, 10),
+    noise=False,
+    prepare=None,
+    optimizers=(),
+    **options,
 ):
     """Draw a case.
 
@@ -141,15 +172,17 @@ def build(
     envs = [Environment(single(rng.normal(0, 1, (m, d))), rng.integers(classes, size=m)) for m in n]
     if prepare is not None:
         params, envs = prepare(rng, params, envs)
-    vector = zip_map(lambda part: single(rng.normal(0, 1, part.shape)), params)
-    own = {key: options.pop(key) for key in ("penalty_weight", "lambda_min", "l2") if key in options}
+    vector = tree_map(lambda part: single(rng.normal(0, 1, part.shape)), params)
+    own = {
+        key: options.pop(key) for key in ("penalty_weight", "lambda_min", "l2") if key in options
+    }
     meta = {"inner_lr": 0.375, "std_weight": 0.625, **options}
     if noise:
         meta["gradient_noise"] = draw_noise(rng, params, len(envs), meta.get("inner_steps", 1))
     return Case(name, note, params, envs, vector, meta, optimizers=list(optimizers), **own)
 
 
-# ---- what makes some golden cases special --------------------------------------------------------------------------------
+# ---- what makes some golden cases special --------------------------------------------------------
 
 
 def one_environment_twice(rng, params, envs):
@@ -184,7 +217,7 @@ def saturate(rng, params, envs):
 
 
 def real_images(classes, n):
-    """Give what makes a case of Colored MNIST: n real images of 14x14 pixels in each environment, p_e = 0.1, 0.2, ..."""
+    """Return what makes a case of Colored MNIST: n real images of 14x14 pixels in each environment, p_e = 0.1, 0.2, ..."""
 
     def prepare(rng, params, envs):
         mnist, ready = load_mnist14(), []
@@ -201,49 +234,124 @@ def real_images(classes, n):
     return prepare
 
 
-# ---- the cases ---------------------------------------------------------------------------------------------------------
+# ---- the cases -----------------------------------------------------------------------------------
 
 BOTH = (SGD, ADAM)
 
-TWO, THREE = (9, 10), (9, 10, 8)  # the same few shapes everywhere: frameworks that compile do so once a shape
+TWO, THREE = (
+    (9, 10),
+    (9, 10, 8),
+)  # the same few shapes everywhere: frameworks that compile do so once a shape
 
 GOLDEN = [  # name, note, what `build` is given
     ("binary_linear", "no hidden layer, so no kinks", {"hidden": (), "optimizers": BOTH}),
     ("binary_1_layer", "the smallest perceptron", {}),
     ("binary_2_layers", "two hidden layers, three environments", {"hidden": (5, 4), "n": THREE}),
-    ("binary_3_layers", "three hidden layers, two inner steps", {"hidden": (5, 4, 3), "inner_steps": 2}),
+    (
+        "binary_3_layers",
+        "three hidden layers, two inner steps",
+        {"hidden": (5, 4, 3), "inner_steps": 2},
+    ),
     ("classes_3_linear", "softmax regression", {"classes": 3, "hidden": ()}),
-    ("classes_4_square", "4-4-4: a transposed weight would fit", {"classes": 4, "d": 4, "optimizers": BOTH}),
+    (
+        "classes_4_square",
+        "4-4-4: a transposed weight would fit",
+        {"classes": 4, "d": 4, "optimizers": BOTH},
+    ),
     ("classes_5_1_layer", "five classes, three environments", {"classes": 5, "n": THREE}),
-    ("classes_10_2_layers", "ten classes, two layers, two inner steps", {"classes": 10, "hidden": (5, 4), "inner_steps": 2}),
+    (
+        "classes_10_2_layers",
+        "ten classes, two layers, two inner steps",
+        {"classes": 10, "hidden": (5, 4), "inner_steps": 2},
+    ),
     ("unequal_sizes", "environments of 3, 40 and 10 samples", {"n": (3, 40, 10)}),
     ("one_sample", "environments of one and two samples", {"n": (1, 2)}),
     ("five_environments", "twenty meta-losses", {"n": THREE + TWO, "lambda_min": -2.0}),
     ("three_inner_steps", "three inner steps", {"inner_steps": 3}),
-    ("three_inner_steps_3_environments", "three inner steps and three environments", {"n": THREE, "inner_steps": 3}),
+    (
+        "three_inner_steps_3_environments",
+        "three inner steps and three environments",
+        {"n": THREE, "inner_steps": 3},
+    ),
     ("large_inner_lr", "curvature outweighs the rest of the meta-gradient", {"inner_lr": 3.0}),
-    ("large_weights", "penalties outweigh the risks", {"std_weight": 16.0, "penalty_weight": 64.0, "n": THREE}),
-    ("small_weights", "weights below 1", {"std_weight": 0.125, "penalty_weight": 0.25, "lambda_min": 0.25}),
-    ("sampled_pairs", "one j for each i", {"n": (*THREE, 9), "pairs": [(0, 2), (1, 3), (2, 0), (3, 1)]}),
-    ("unbalanced_pairs", "a pair twice, one i left out", {"n": THREE, "pairs": [(2, 1), (0, 2), (0, 1), (0, 2)]}),
+    (
+        "large_weights",
+        "penalties outweigh the risks",
+        {"std_weight": 16.0, "penalty_weight": 64.0, "n": THREE},
+    ),
+    (
+        "small_weights",
+        "weights below 1",
+        {"std_weight": 0.125, "penalty_weight": 0.25, "lambda_min": 0.25},
+    ),
+    (
+        "sampled_pairs",
+        "one j for each i",
+        {"n": (*THREE, 9), "pairs": [(0, 2), (1, 3), (2, 0), (3, 1)]},
+    ),
+    (
+        "unbalanced_pairs",
+        "a pair twice, one i left out",
+        {"n": THREE, "pairs": [(2, 1), (0, 2), (0, 1), (0, 2)]},
+    ),
     ("same_environment", "the ablation: theta'_i on environment i", {"n": THREE, "same_env": True}),
     ("l2", "the norm of all weights and biases", {"l2": 0.0625, "optimizers": BOTH}),
-    ("l2_2_inner_steps", "the norm is not part of the inner steps", {"n": THREE, "l2": 0.25, "inner_steps": 2}),
+    (
+        "l2_2_inner_steps",
+        "the norm is not part of the inner steps",
+        {"n": THREE, "l2": 0.25, "inner_steps": 2},
+    ),
     ("inner_l2", "the norm in the inner steps alone", {"inner_l2": 0.125, "inner_steps": 2}),
     ("noise", "DropGrad", {"noise": True}),
-    ("noise_2_inner_steps", "noise, both norms, three environments",
-     {"n": THREE, "noise": True, "inner_steps": 2, "inner_l2": 0.125, "l2": 0.0625}),
+    (
+        "noise_2_inner_steps",
+        "noise, both norms, three environments",
+        {"n": THREE, "noise": True, "inner_steps": 2, "inner_l2": 0.125, "l2": 0.0625},
+    ),
     ("noise_large_inner_lr", "noise that weighs", {"noise": True, "inner_lr": 2.0, "l2": 0.125}),
-    ("sigma_zero", "equal environments: sigma = 0, its derivative is 0, not NaN", {"prepare": one_environment_twice}),
-    ("zero_logits", "all logits are 0: the loss has curvature 1/4", {"prepare": zero_last_layer, "n": (9, 9)}),
-    ("zero_logits_classes", "all logits of three classes are 0", {"prepare": zero_last_layer, "classes": 3, "n": (9, 9)}),
-    ("zero_hidden_inputs", "units at their kink: derivative 0", {"prepare": zero_hidden_inputs, "hidden": (5, 4)}),
-    ("saturated", "|logit| = 40 and 22: losses of 40 and of 4e-18", {"prepare": saturate, "hidden": (2,)}),
-    ("mnist_2_classes", "Colored MNIST, real images",
-     {"prepare": real_images(2, 24), "d": 392, "n": (24, 24), "l2": 2**-10, "inner_lr": 1.5, "optimizers": BOTH}),
-    ("mnist_5_classes", "Colored MNIST with five classes, real images",
-     {"prepare": real_images(5, 24), "d": 980, "classes": 5, "n": (24, 24), "inner_lr": 1.5}),
-]  # fmt: skip
+    (
+        "sigma_zero",
+        "equal environments: sigma = 0, its derivative is 0, not NaN",
+        {"prepare": one_environment_twice},
+    ),
+    (
+        "zero_logits",
+        "all logits are 0: the loss has curvature 1/4",
+        {"prepare": zero_last_layer, "n": (9, 9)},
+    ),
+    (
+        "zero_logits_classes",
+        "all logits of three classes are 0",
+        {"prepare": zero_last_layer, "classes": 3, "n": (9, 9)},
+    ),
+    (
+        "zero_hidden_inputs",
+        "units at their kink: derivative 0",
+        {"prepare": zero_hidden_inputs, "hidden": (5, 4)},
+    ),
+    (
+        "saturated",
+        "|logit| = 40 and 22: losses of 40 and of 4e-18",
+        {"prepare": saturate, "hidden": (2,)},
+    ),
+    (
+        "mnist_2_classes",
+        "Colored MNIST, real images",
+        {
+            "prepare": real_images(2, 24),
+            "d": 392,
+            "n": (24, 24),
+            "l2": 2**-10,
+            "inner_lr": 1.5,
+            "optimizers": BOTH,
+        },
+    ),
+    (
+        "mnist_5_classes",
+        "Colored MNIST with five classes, real images",
+        {"prepare": real_images(5, 24), "d": 980, "classes": 5, "n": (24, 24), "inner_lr": 1.5},
+    ),
+]
 
 
 def random_options(rng):

@@ -42,16 +42,19 @@ class Finding:
 
 @lru_cache(maxsize=100_000)
 def mistaken_answer(backend, solved, stage):
-    """Give what a mistake answers, or None if it raises an error."""
+    """Return what a mistake answers, or None if it raises an error."""
     try:
         with np.errstate(all="ignore"):
-            return {key: np.asarray(part, np.float64) for key, part in STAGES[stage](backend, solved.case).items()}
+            return {
+                key: np.asarray(part, np.float64)
+                for key, part in STAGES[stage](backend, solved.case).items()
+            }
     except Exception:
         return None
 
 
 def apart(answer, other, scales):
-    """Give the largest difference of two answers in units of the scale, NaN equal to NaN; infinite if their shapes differ."""
+    """Return the largest difference of two answers in units of the scale, NaN equal to NaN; infinite if their shapes differ."""
     worst = 0.0
     for key, scale in scales.items():
         if key not in answer or np.shape(answer[key]) != np.shape(other[key]):
@@ -66,12 +69,16 @@ def apart(answer, other, scales):
 
 
 def fits(outcome, solved, mistaken):
-    """Tell whether a wrong answer is the one that a mistake gives, and leaves almost nothing unexplained."""
+    """Return whether a wrong answer is the one that a mistake gives, and leaves almost nothing unexplained."""
     if mistaken is None or outcome.answer is None:
         return mistaken is None and outcome.answer is None
     left = apart(outcome.answer, mistaken, solved.scales[outcome.stage])
     to_right = max(outcome.differences.values(), default=np.inf)
-    return np.isfinite(left) and left <= CLOSER * to_right and left <= max(ROOM * outcome.allowed, LEFT * to_right)
+    return (
+        np.isfinite(left)
+        and left <= CLOSER * to_right
+        and left <= max(ROOM * outcome.allowed, LEFT * to_right)
+    )
 
 
 class Evidence:
@@ -83,58 +90,86 @@ class Evidence:
         self.wrong = [o for o in self.outcomes if not o.ok]
 
     def fits(self, backend, outcome):
-        """Tell whether a mistake explains a wrong outcome."""
+        """Return whether a mistake explains a wrong outcome."""
         solved = self.known[outcome.case]
         return fits(outcome, solved, mistaken_answer(backend, solved, outcome.stage))
 
     def contradicts(self, backend, outcome):
-        """Tell whether a mistake would have shown where the outcome is right."""
+        """Return whether a mistake would have shown where the outcome is right."""
         solved = self.known[outcome.case]
         mistaken = mistaken_answer(backend, solved, outcome.stage)
-        shown = np.inf if mistaken is None else apart(mistaken, solved.answers[outcome.stage], solved.scales[outcome.stage])
+        shown = (
+            np.inf
+            if mistaken is None
+            else apart(mistaken, solved.answers[outcome.stage], solved.scales[outcome.stage])
+        )
         return shown > ROOM * outcome.allowed
 
     def finding(self, mistake, backend, remaining):
-        """Give what a mistake explains of the remaining wrong outcomes, and what contradicts it."""
+        """Return what a mistake explains of the remaining wrong outcomes, and what contradicts it."""
         explained = [o for o in remaining if self.fits(backend, o)]
         stages = {o.stage for o in explained if o.answer is not None}
-        contradicted = [o for o in self.outcomes if o.ok and o.stage in stages and self.contradicts(backend, o)]
-        evident = any(o.answer is not None for o in explained)  # that both raise an error is no evidence
-        return Finding(mistake.name, mistake.cause, mistake.remedy, explained if evident else [], contradicted)
+        contradicted = [
+            o for o in self.outcomes if o.ok and o.stage in stages and self.contradicts(backend, o)
+        ]
+        evident = any(
+            o.answer is not None for o in explained
+        )  # that both raise an error is no evidence
+        return Finding(
+            mistake.name, mistake.cause, mistake.remedy, explained if evident else [], contradicted
+        )
 
 
 def probes(wrong):
-    """Give groups of a few wrong outcomes, those of the first stages first."""
+    """Return groups of a few wrong outcomes, those of the first stages first."""
     stages = list(dict.fromkeys(o.stage for o in wrong))
     for start in range(0, len(stages), 4):
         group = []
         for stage in stages[start : start + 4]:
             of_stage = [o for o in wrong if o.stage == stage and o.answer is not None]
-            group += [of_stage[k] for k in sorted({0, len(of_stage) // 2, len(of_stage) - 1})] if of_stage else []
+            group += (
+                [of_stage[k] for k in sorted({0, len(of_stage) // 2, len(of_stage) - 1})]
+                if of_stage
+                else []
+            )
         yield group
 
 
 def best(evidence, remaining):
-    """Give the findings that explain most of the remaining wrong outcomes: one, or several that fit equally well, or none.
+    """Return the findings that explain most of the remaining wrong outcomes: one, or several that fit equally well, or none.
 
     Trajectories are dear. The mistakes are chosen without them where anything else is wrong.
     """
     cheap = [o for o in remaining if o.stage not in TRAJECTORIES] or remaining
     for group in probes(cheap):
-        hits = {(m, b): sum(evidence.fits(b, o) for o in group) for m in MISTAKES.values() for b in m.backends()}
+        hits = {
+            (m, b): sum(evidence.fits(b, o) for o in group)
+            for m in MISTAKES.values()
+            for b in m.backends()
+        }
         most = max(hits.values())
-        found = {key: evidence.finding(*key, cheap) for key, hit in hits.items() if hit and 2 * hit >= most}
+        found = {
+            key: evidence.finding(*key, cheap)
+            for key, hit in hits.items()
+            if hit and 2 * hit >= most
+        }
         top = max((f.score for f in found.values()), default=0)
         if top > 0:
-            winners = {mistake: backend for (mistake, backend), f in found.items() if f.score == top}
-            return [evidence.finding(mistake, backend, remaining) for mistake, backend in winners.items()]
+            winners = {
+                mistake: backend for (mistake, backend), f in found.items() if f.score == top
+            }
+            return [
+                evidence.finding(mistake, backend, remaining)
+                for mistake, backend in winners.items()
+            ]
     return []
 
 
 def two_at_once(evidence, remaining):
-    """Give the findings of the two mistakes that together explain most of the remaining wrong outcomes, or none.
+    """Return the findings of the two mistakes that together explain most of the remaining wrong outcomes, or none.
 
-    Both edits are made in one copy of the spec. Only mistakes that change the answer to the first wrong check are paired.
+    Both edits are made in one copy of the spec. Only mistakes that change the answer to the first
+    wrong check are paired.
     """
     cheap = [o for o in remaining if o.answer is not None and o.stage not in TRAJECTORIES]
     if not cheap:
@@ -153,15 +188,20 @@ def two_at_once(evidence, remaining):
     if not found:
         return []
     score, one, other, both = max(found, key=lambda each: each[0])
-    return [evidence.finding(mistake, both, remaining) for mistake in (one, other)] if score > 0 else []
+    return (
+        [evidence.finding(mistake, both, remaining) for mistake in (one, other)]
+        if score > 0
+        else []
+    )
 
 
 def diagnosis(backend, known, outcomes, dtype):
     """Name the mistakes that explain what differs, the one that explains most first.
 
-    A mistake explains a check if its answer is the backend's; it is contradicted by a check of the same kind that the backend
-    passes and the mistake would not. The one with the most checks explained beyond those that contradict it is named, then the
-    next one for what is left; where no single mistake fits, two at once are tried.
+    A mistake explains a check if its answer is the backend's; it is contradicted by a check of the
+    same kind that the backend passes and the mistake would not. The one with the most checks
+    explained beyond those that contradict it is named, then the next one for what is left; where no
+    single mistake fits, two at once are tried.
     """
     evidence = Evidence(known, outcomes)
     remaining, findings = list(evidence.wrong), []
@@ -183,7 +223,7 @@ def diagnosis(backend, known, outcomes, dtype):
 
 
 def merged(findings):
-    """Give one finding for each name, with the names of its checks; a mistake may be found alone and in company."""
+    """Return one finding for each name, with the names of its checks; a mistake may be found alone and in company."""
     found = {}
     for f in findings:
         same = found.setdefault(f.name, Finding(f.name, f.cause, f.remedy, [], []))
@@ -192,7 +232,7 @@ def merged(findings):
     return list(found.values())
 
 
-# ---- what is not an equation -------------------------------------------------------------------------------------------
+# ---- what is not an equation ---------------------------------------------------------------------
 
 
 def changes_inputs(backend, evidence, remaining, dtype):
@@ -219,7 +259,9 @@ def is_random(backend, evidence, remaining, dtype):
     if not differ:
         return None
     with_noise = [o for o in remaining if "gradient_noise" in evidence.known[o.case].case.meta]
-    if len(with_noise) == len(remaining) and all(o.differences.get("value", 0) <= o.allowed for o in remaining):
+    if len(with_noise) == len(remaining) and all(
+        o.differences.get("value", 0) <= o.allowed for o in remaining
+    ):
         return Finding(
             "noise resampled in the backward pass",
             "the DropGrad multipliers are drawn again for the gradient: values are right, gradients differ each time",

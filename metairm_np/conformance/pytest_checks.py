@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from metairm_np.conformance import cases
 from metairm_np.conformance.asking import ask
-from metairm_np.conformance.printed import arrays_table, finding_text
+from metairm_np.conformance.report import arrays_table, finding_text
 from metairm_np.conformance.stages import margin, stages_of
 from metairm_np.conformance.suite import as_backend, check_backend, name_of, offered
 from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
@@ -12,7 +12,7 @@ from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
 
 @lru_cache(maxsize=8)
 def findings(backend, dtype):
-    """Give what the whole suite's diagnosis says of a backend; it takes some seconds, once."""
+    """Return what the whole suite's diagnosis says of a backend; it takes some seconds, once."""
     return check_backend(backend, dtype).findings
 
 
@@ -33,7 +33,10 @@ class Check:
         if outcome.left_out:
             pytest.skip(f"{name_of(backend)} does not implement it: {outcome.problem}")
         if not outcome.ok:
-            found = "\n".join(map(finding_text, findings(backend, self.dtype))) or "no known mistake explains it"
+            found = (
+                "\n".join(map(finding_text, findings(backend, self.dtype)))
+                or "no known mistake explains it"
+            )
             raise AssertionError(f"{arrays_table(outcome)}\n\n{found}")
 
 
@@ -50,9 +53,13 @@ class RandomCheck:
         """Raise AssertionError with the smallest failing case that was found."""
         import pytest
 
-        hypothesis = pytest.importorskip("hypothesis", reason="random cases need hypothesis: pip install hypothesis")
+        hypothesis = pytest.importorskip(
+            "hypothesis", reason="random cases need hypothesis: pip install hypothesis"
+        )
 
-        @hypothesis.settings(max_examples=self.examples, deadline=None, database=None, derandomize=True)
+        @hypothesis.settings(
+            max_examples=self.examples, deadline=None, database=None, derandomize=True
+        )
         @hypothesis.given(options(hypothesis.strategies))
         def run(given):
             case = cases.build("random", **given)
@@ -61,13 +68,15 @@ class RandomCheck:
                 if stage in stages_of(case):
                     outcome = ask(backend, solve(case, [stage]), stage, self.dtype)
                     shown = ", ".join(f"{key}={value!r}" for key, value in given.items())
-                    assert outcome.ok or outcome.left_out, f"{arrays_table(outcome)}\nfor build('random', {shown})"
+                    assert outcome.ok or outcome.left_out, (
+                        f"{arrays_table(outcome)}\nfor build('random', {shown})"
+                    )
 
         run()
 
 
 def options(st):
-    """Give the hypothesis strategy of what `cases.build` is given, simplest first."""
+    """Return the hypothesis strategy of what `cases.build` is given, simplest first."""
 
     @st.composite
     def draw_options(draw):
@@ -100,7 +109,7 @@ def options(st):
 
 
 def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20):
-    """Give the pytest decorator that runs every check of the suite on every backend, each as a test.
+    """Return the pytest decorator that runs every check of the suite on every backend, each as a test.
 
     Parameters
     ----------
@@ -128,7 +137,14 @@ def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20
     for backend in map(as_backend, backends):
         stages = offered(backend)
         for dtype in dtypes:
-            checks = [Check(solved, s, dtype) for s in stages for solved in load().values() if s in stages_of(solved.case)]
+            checks = [
+                Check(solved, s, dtype)
+                for s in stages
+                for solved in load().values()
+                if s in stages_of(solved.case)
+            ]
             checks += [RandomCheck(dtype, examples)] if examples else []
-            params += [pytest.param(backend, check, id=f"{name_of(backend)}-{check}") for check in checks]
+            params += [
+                pytest.param(backend, check, id=f"{name_of(backend)}-{check}") for check in checks
+            ]
     return pytest.mark.parametrize(("backend", "check"), params)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from metairm_np import checks
+from metairm_np import _checks
+from metairm_np._version import __version__
 from metairm_np.conformance import vectors
 from metairm_np.conformance.asking import allowed, ask
 from metairm_np.conformance.diagnosis import diagnosis
 from metairm_np.conformance.stages import NEEDS, STAGES, stages_of
-from metairm_np.version import __version__
 
 
 @dataclass
@@ -74,24 +74,41 @@ class Report:
         return [finding.name for finding in self.findings]
 
     def as_dict(self):
-        """Give everything but the answers, as plain values for JSON."""
+        """Return everything but the answers, as plain values for JSON."""
         return {
             "backend": self.backend,
             "dtype": self.dtype,
             "passed": self.passed,
             "stages": [
-                {"name": name, "ok": ok, "max_difference": largest, "allowed": allowed(name, self.dtype)}
+                {
+                    "name": name,
+                    "ok": ok,
+                    "max_difference": largest,
+                    "allowed": allowed(name, self.dtype),
+                }
                 for name, ok, largest in self.stages
             ],
             "diagnosis": [vars(finding) for finding in self.findings],
             "wrong": [
-                {"case": o.case, "stage": o.stage, "differences": o.differences, "allowed": o.allowed, "problem": o.problem}
+                {
+                    "case": o.case,
+                    "stage": o.stage,
+                    "differences": o.differences,
+                    "allowed": o.allowed,
+                    "problem": o.problem,
+                }
                 for o in self.wrong
             ],
-            "left_out": [{"case": o.case, "stage": o.stage, "reason": o.problem} for o in self.left_out],
+            "left_out": [
+                {"case": o.case, "stage": o.stage, "reason": o.problem} for o in self.left_out
+            ],
             "not_offered": self.missing,
             "seconds": self.seconds,
-            "versions": {"metairm_np": __version__, "numpy": np.__version__, "python": platform.python_version()},
+            "versions": {
+                "metairm_np": __version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
         }
 
 
@@ -103,7 +120,7 @@ class OnlyValueAndGrad:
 
 
 def as_backend(given):
-    """Give the backend that an object is, or that a function `value_and_grad` makes.
+    """Return the backend that an object is, or that a function `value_and_grad` makes.
 
     Raises
     ------
@@ -121,19 +138,26 @@ def as_backend(given):
 
 
 def offered(backend):
-    """Give the stages that a backend has the functions for."""
-    return [stage for stage in STAGES if stage not in NEEDS or callable(getattr(backend, NEEDS[stage], None))]
+    """Return the stages that a backend has the functions for."""
+    return [
+        stage
+        for stage in STAGES
+        if stage not in NEEDS or callable(getattr(backend, NEEDS[stage], None))
+    ]
 
 
-def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, diagnose=True, progress=False):
+def check_backend(
+    backend, dtype="float64", *, cases=None, random=0, seed=0, diagnose=True, progress=False
+):
     """Compare a backend with the spec on the golden cases, and on random ones.
 
     Parameters
     ----------
     backend : object or function
-        An object or a module with `value_and_grad(name, params, envs, **hyper)`, and whichever it has of `logits`, `risk`,
-        `adapt`, `meta_losses`, `hessian_vector_product` and `train_steps`; or a function, which is taken as `value_and_grad`.
-        docs/conformance.md gives the signatures. All take and give NumPy arrays.
+        An object or a module with `value_and_grad(name, params, envs, **hyper)`, and whichever it
+        has of `logits`, `risk`, `adapt`, `meta_losses`, `hessian_vector_product` and `train_steps`;
+        or a function, which is taken as `value_and_grad`. docs/conformance.md gives the signatures.
+        All take and give NumPy arrays.
     dtype : {"float64", "float32"}, default "float64"
         Of the inputs; what may differ is scaled accordingly.
     cases : sequence of str, optional
@@ -156,16 +180,21 @@ def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, dia
     TypeError, ValueError
         If `backend` is none, there is no such case, or another argument is out of range.
     """
-    checks.dtype(dtype)
-    checks.count("random", random, 0)
-    checks.count("seed", seed, 0)
+    _checks.dtype(dtype)
+    _checks.count("random", random, 0)
+    _checks.count("seed", seed, 0)
     backend, dtype, start = as_backend(backend), np.dtype(dtype).name, time.perf_counter()
     stages = offered(backend)
     chosen = list(vectors.load()) if cases is None else list(cases)
     for name in chosen:
-        checks.choice("case", name, vectors.load())
-    known = [*(vectors.load()[name] for name in chosen), *map(vectors.solve, vectors.random_cases(random, seed))]
-    questions = [(solved, stage) for stage in stages for solved in known if stage in stages_of(solved.case)]
+        _checks.choice("case", name, vectors.load())
+    known = [
+        *(vectors.load()[name] for name in chosen),
+        *map(vectors.solve, vectors.random_cases(random, seed)),
+    ]
+    questions = [
+        (solved, stage) for stage in stages for solved in known if stage in stages_of(solved.case)
+    ]
     bar = tqdm(questions, unit="check", leave=False, disable=None if progress else True)
     outcomes = [ask(backend, solved, stage, dtype) for solved, stage in bar]
     missing = sorted({NEEDS[stage] for stage in STAGES if stage not in stages})
@@ -177,5 +206,9 @@ def check_backend(backend, dtype="float64", *, cases=None, random=0, seed=0, dia
 
 
 def name_of(backend):
-    """Give a backend's own name, or that of its module or class."""
-    return str(getattr(backend, "name", None) or getattr(backend, "__name__", None) or type(backend).__name__)
+    """Return a backend's own name, or that of its module or class."""
+    return str(
+        getattr(backend, "name", None)
+        or getattr(backend, "__name__", None)
+        or type(backend).__name__
+    )

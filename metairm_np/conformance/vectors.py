@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from metairm_np import storage
+from metairm_np import _storage
+from metairm_np._version import __version__
 from metairm_np.conformance import cases
 from metairm_np.conformance.cases import Case
 from metairm_np.conformance.stages import EXTRA, STAGES, TOLERANCES, answers, margin, scales
 from metairm_np.environments import Environment
-from metairm_np.version import __version__
 
 SCHEMA = "metairm_np conformance golden vectors, version 1"
 FOLDER = Path(__file__).resolve().parent / "golden" / "v1"
@@ -32,13 +32,13 @@ class Solved:
 
 
 def solve(case, stages=None):
-    """Give a case with the spec's answers to some stages, or to all."""
+    """Return a case with the spec's answers to some stages, or to all."""
     right = answers(case, stages=stages)
     return Solved(case, right, scales(case, right))
 
 
 def away_from_kinks(make):
-    """Give the first of make(0), make(1), ... in which no unit comes so near to its kink that float32 might cross it."""
+    """Return the first of make(0), make(1), ... in which no unit comes so near to its kink that float32 might cross it."""
     return next(case for case in map(make, range(1000)) if margin(case) > LEAST_MARGIN)
 
 
@@ -46,10 +46,13 @@ def random_cases(number, seed):
     """Draw random cases, away from kinks."""
     rng = np.random.default_rng(seed)
     drawn = [(f"random_{k}", cases.random_options(rng)) for k in range(number)]
-    return [away_from_kinks(lambda s, n=name, o=options: cases.build(n, "random", seed=s, **o)) for name, options in drawn]
+    return [
+        away_from_kinks(lambda s, n=name, o=options: cases.build(n, "random", seed=s, **o))
+        for name, options in drawn
+    ]
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------------
+# ---- writing -------------------------------------------------------------------------------------
 
 
 def generate():
@@ -65,7 +68,9 @@ def generate():
         "schema": SCHEMA,
         "version": 1,
         "generator": {
-            "metairm_np": __version__, "numpy": np.__version__, "autograd": version("autograd"),
+            "metairm_np": __version__,
+            "numpy": np.__version__,
+            "autograd": version("autograd"),
             "python": platform.python_version(),
         },
         "provenance": "Computed in float64 by automatic differentiation of metairm_np/spec.py. Inputs are pseudo-random, "
@@ -73,20 +78,37 @@ def generate():
         "layout": "arrays.npz holds case/inputs/W0, b0, ... (layers), x0, y0, ... (environments), vector_W0, ... and "
         "noise<i>_<t>_W0, ... (environment i, inner step t), and case/stage/name with the answers; the stages are explained "
         "in docs/conformance.md.",
-        "tolerances": {stage: {"units": units, "reason": reason} for stage, (units, reason) in TOLERANCES.items()},
+        "tolerances": {
+            stage: {"units": units, "reason": reason}
+            for stage, (units, reason) in TOLERANCES.items()
+        },
         "tolerance rule": "an array may be off by units * eps(dtype) * its scale, eps = 2^-52 or 2^-23",
         "cases": {},
-    }  # fmt: skip
+    }
     arrays = {}
     for name, note, options in cases.GOLDEN:
-        solved = solve(away_from_kinks(lambda s, n=name, t=note, o=options: cases.build(n, t, seed=s, **o)))
+        solved = solve(
+            away_from_kinks(lambda s, n=name, t=note, o=options: cases.build(n, t, seed=s, **o))
+        )
         case, right, scale = solved.case, solved.answers, solved.scales
         numbers = {key: getattr(case, key) for key in ("penalty_weight", "lambda_min", "l2")}
         meta = {key: value for key, value in case.meta.items() if key != "gradient_noise"}
-        manifest["cases"][name] = {"note": note, **numbers, "meta": meta, "optimizers": case.optimizers, "scales": scale}
-        arrays |= {f"{name}/inputs/{key}": part.astype(np.float32) for key, part in case.arrays().items()}
+        manifest["cases"][name] = {
+            "note": note,
+            **numbers,
+            "meta": meta,
+            "optimizers": case.optimizers,
+            "scales": scale,
+        }
+        arrays |= {
+            f"{name}/inputs/{key}": part.astype(np.float32) for key, part in case.arrays().items()
+        }
         arrays |= {f"{name}/inputs/y{e}": env.y.astype(np.int8) for e, env in enumerate(case.envs)}
-        arrays |= {f"{name}/{stage}/{key}": part for stage, parts in right.items() for key, part in parts.items()}
+        arrays |= {
+            f"{name}/{stage}/{key}": part
+            for stage, parts in right.items()
+            for key, part in parts.items()
+        }
     return manifest, arrays
 
 
@@ -95,11 +117,11 @@ def write(folder=FOLDER):
     manifest, arrays = generate()
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)
-    storage.write(Path(folder) / "arrays.npz", packed.getvalue())
-    storage.write(Path(folder) / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    _storage.write(Path(folder) / "arrays.npz", packed.getvalue())
+    _storage.write(Path(folder) / "manifest.json", json.dumps(manifest, indent=1) + "\n")
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------
 
 
 @cache
@@ -130,7 +152,11 @@ def _solved(name, about, arrays):
         for stage in stages
         if stage in about["scales"]
     }
-    inputs = {key.split("/")[1]: part.astype(np.float64) for key, part in own.items() if key.startswith("inputs/")}
+    inputs = {
+        key.split("/")[1]: part.astype(np.float64)
+        for key, part in own.items()
+        if key.startswith("inputs/")
+    }
 
     def layers(before=""):
         count = sum(key.startswith(f"{before}W") for key in inputs)
@@ -142,7 +168,19 @@ def _solved(name, about, arrays):
     if "pairs" in meta:
         meta["pairs"] = [tuple(pair) for pair in meta["pairs"]]
     if "noise0_0_W0" in inputs:
-        meta["gradient_noise"] = [[layers(f"noise{i}_{t}_") for t in range(meta.get("inner_steps", 1))] for i in range(n_envs)]
+        meta["gradient_noise"] = [
+            [layers(f"noise{i}_{t}_") for t in range(meta.get("inner_steps", 1))]
+            for i in range(n_envs)
+        ]
     numbers = {key: about[key] for key in ("penalty_weight", "lambda_min", "l2")}
-    case = Case(name, about["note"], layers(), envs, layers("vector_"), meta, optimizers=about["optimizers"], **numbers)
+    case = Case(
+        name,
+        about["note"],
+        layers(),
+        envs,
+        layers("vector_"),
+        meta,
+        optimizers=about["optimizers"],
+        **numbers,
+    )
     return Solved(case, right, about["scales"])

@@ -5,4 +5,11 @@ from metairm_np.environments.environment import Environment
 from metairm_np.environments.punctuated_sst2 import PunctuatedSentences, punctuated_sst2
 from metairm_np.environments.synthetic import synthetic_digits
 
-__all__ = ["ColoredDigits", "Environment", "PunctuatedSentences", "colored_mnist", "punctuated_sst2", "synthetic_digits"]
+__all__ = [
+    "ColoredDigits",
+    "Environment",
+    "PunctuatedSentences",
+    "colored_mnist",
+    "punctuated_sst2",
+    "synthetic_digits",
+]

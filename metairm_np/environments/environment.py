@@ -2,43 +2,12 @@
 
 import copy
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from metairm_np import checks
-
-ROWS = 512  # of a block; more would be wider, fewer would be many
-
-
-class Block(NamedTuple):
-    """Some samples of a group.
-
-    x : (m, c) or (m, 1 + c) array
-        The inputs in the group's first c columns; the inputs in all other columns are 0.
-    y : (m,) array of int
-    rows : (m,) array of int
-        Where the samples are in the environment's `x` and `y`.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    rows: np.ndarray
-
-
-class Group(NamedTuple):
-    """Samples that share their zeros; together the groups of an environment hold each sample once.
-
-    columns : (c,) array of int, or slice
-        Where the inputs are in the rows of `x`.
-    ones : bool
-        Whether the blocks' x have a column of ones before the others.
-    blocks : list of Block
-    """
-
-    columns: np.ndarray | slice
-    ones: bool
-    blocks: list
+from metairm_np import _checks
+from metairm_np.environments import _packing
+from metairm_np.environments._packing import Block, Group, consecutive, pack, staircase
 
 
 class Environment:
@@ -72,7 +41,8 @@ class Environment:
     Raises
     ------
     ValueError, TypeError
-        If a shape is wrong, a sample is NaN or infinite, a label is negative or not an integer, or there is no sample.
+        If a shape is wrong, a sample is NaN or infinite, a label is negative or not an integer, or
+        there is no sample.
     """
 
     def __init__(self, x, y, *, name="", p_e=None, patch_p=None, label_noise=None):
@@ -80,20 +50,28 @@ class Environment:
         if x.dtype not in (np.float32, np.float64):
             x = x.astype(np.float64)
         if x.ndim != 2 or y.shape != x.shape[:1] or len(y) == 0:
-            raise ValueError(f"x has shape {x.shape} and y {y.shape}; give x (n, d) and y (n,) with n >= 1")
+            raise ValueError(
+                f"x has shape {x.shape} and y {y.shape}; give x (n, d) and y (n,) with n >= 1"
+            )
         if y.dtype.kind not in "iub":
-            raise TypeError(f"y has dtype {y.dtype}; give integer labels 0..C-1, for instance y.astype(int)")
+            raise TypeError(
+                f"y has dtype {y.dtype}; give integer labels 0..C-1, for instance y.astype(int)"
+            )
         if y.min() < 0:
             raise ValueError(f"y holds the label {y.min()}; give labels 0..C-1")
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         if len(bad):
-            raise ValueError(f"x holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; drop or mend them")
+            raise ValueError(
+                f"x holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; drop or mend them"
+            )
         self.x, self.y = _read_only(x), _read_only(y.astype(np.int64, copy=False))
         self.name, self.p_e, self.patch_p, self.label_noise = name, p_e, patch_p, label_noise
         self.shape = x.shape
         order = np.arange(len(y))
-        parts = [slice(start, start + ROWS) for start in range(0, len(y), ROWS)]
-        self.groups = [Group(slice(None), False, [Block(self.x[p], self.y[p], order[p]) for p in parts])]  # views, no copies
+        parts = [slice(start, start + _packing.ROWS) for start in range(0, len(y), _packing.ROWS)]
+        self.groups = [
+            Group(slice(None), False, [Block(self.x[p], self.y[p], order[p]) for p in parts])
+        ]  # views, no copies
 
     @classmethod
     def painted(cls, grey, channel, n_channels, y, **about):
@@ -117,10 +95,14 @@ class Environment:
         """
         env, channel = cls(grey, y, **about), np.asarray(channel)
         if channel.shape != env.y.shape:
-            raise ValueError(f"channel has shape {channel.shape}; give one number for each of {len(env)} samples")
+            raise ValueError(
+                f"channel has shape {channel.shape}; give one number for each of {len(env)} samples"
+            )
         strange = channel[~np.isin(channel, range(n_channels))]
         if len(strange):
-            raise ValueError(f"channel holds {strange[0]}; give whole numbers from 0 to {n_channels - 1}")
+            raise ValueError(
+                f"channel holds {strange[0]}; give whole numbers from 0 to {n_channels - 1}"
+            )
         order, widths = staircase(grey != 0)
         env.groups, env.shape = [], (len(y), n_channels * grey.shape[1])
         for z in range(n_channels):
@@ -152,8 +134,8 @@ class Environment:
         return len(self.y)
 
     def astype(self, dtype):
-        """Give the environment with `x` as float32 or float64; itself if it is so already."""
-        checks.dtype(dtype)
+        """Return the environment with `x` as float32 or float64; itself if it is so already."""
+        _checks.dtype(dtype)
         if self.dtype == dtype:
             return self
         groups = []
@@ -161,11 +143,15 @@ class Environment:
             arrays = consecutive([block.x.shape for block in group.blocks], dtype)
             for array, block in zip(arrays, group.blocks):
                 array[...] = block.x
-            groups.append(group._replace(blocks=[b._replace(x=array) for b, array in zip(group.blocks, arrays)]))
+            groups.append(
+                group._replace(
+                    blocks=[b._replace(x=array) for b, array in zip(group.blocks, arrays)]
+                )
+            )
         return self._with(self.y, groups)
 
     def take(self, rows):
-        """Give the environment of some of its samples; `rows` are their numbers, one or more, each at most once."""
+        """Return the environment of some of its samples; `rows` are their numbers, one or more, each at most once."""
         if len(rows) == 0 or len(np.unique(rows)) < len(rows):
             raise ValueError(
                 f"rows holds {len(rows)} numbers, {len(np.unique(rows))} of them different; give one or more, each once"
@@ -189,59 +175,11 @@ class Environment:
         return self._with(_read_only(self.y[rows]), groups)
 
     def _with(self, y, groups):
-        """Give a copy with other samples."""
+        """Return a copy with other samples."""
         twin = copy.copy(self)
         twin.y, twin.groups, twin.shape = y, groups, (len(y), self.shape[1])
         vars(twin).pop("x", None)
         return twin
-
-
-def pack(x, y, rows, widths):
-    """Give the blocks of samples in the order of their widths, x[s, widths[s]:] = 0, each with a column of ones."""
-    parts = [slice(start, min(start + ROWS, len(y))) for start in range(0, len(y), ROWS)]
-    arrays = consecutive([(part.stop - part.start, 1 + widths[part.stop - 1]) for part in parts], x.dtype)
-    for part, array in zip(parts, arrays):
-        array[:, 0] = 1
-        array[:, 1:] = x[part, : array.shape[1] - 1]
-    return [Block(array, y[part], rows[part]) for part, array in zip(parts, arrays)]
-
-
-def consecutive(shapes, dtype):
-    """Give empty arrays that lie one after the other: in one large piece of memory, pages are large and found sooner."""
-    ends = np.cumsum([m * c for m, c in shapes])
-    flat = np.empty(ends[-1], dtype)
-    return [flat[end - m * c : end].reshape(m, c) for end, (m, c) in zip(ends, shapes)]
-
-
-def staircase(filled):
-    """Order columns and measure rows so that the filled places make a staircase with few empty places on its steps.
-
-    The column that is filled in the fewest rows comes last and those rows get its place as their width; then the same
-    among the other columns and the rows that are left, and so on.
-
-    Parameters
-    ----------
-    filled : (n, c) array of bool
-
-    Returns
-    -------
-    order : (c,) array of int
-        The columns; filled[s, order[widths[s]:]] is False.
-    widths : (n,) array of int
-    """
-    n, c = filled.shape
-    order, widths = np.empty(c, int), np.zeros(n, int)
-    counts = filled.sum(axis=0)  # over the rows left
-    left = np.arange(n)
-    for place in range(c, 0, -1):
-        column = np.argmin(counts)
-        here = filled[left, column]
-        widths[left[here]] = place
-        counts -= filled[left[here]].sum(axis=0)
-        counts[column] = n + 1  # so that it is not chosen again
-        left = left[~here]
-        order[place - 1] = column
-    return order, widths
 
 
 def _read_only(array):

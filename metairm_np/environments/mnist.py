@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from metairm_np.resources import resource
+from metairm_np._storage import shipped
 
 SHA256 = {  # of each array's bytes in C order; data/build_mnist14.py prints them
     "train_images": "610fa31aaa43bee43eab7fa3f2db5d030d8bc699e0237f83aea2ed2874bdb0d6",
@@ -27,7 +27,8 @@ def load_mnist14(path=None):
     Returns
     -------
     dict of array
-        train_images (60000, 14, 14), test_images (10000, 14, 14), train_labels (60000,), test_labels (10000,), all uint8.
+        train_images (60000, 14, 14), test_images (10000, 14, 14), train_labels (60000,),
+        test_labels (10000,), all uint8.
 
     Raises
     ------
@@ -36,12 +37,14 @@ def load_mnist14(path=None):
     FileNotFoundError
         If there is no such file.
     """
-    path = resource("data") / "mnist14.npz" if path is None else path
+    path = shipped("data") / "mnist14.npz" if path is None else path
     try:
         with open(path, "rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in SHA256}
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing; install metairm-np again or run data/build_mnist14.py") from None
+        raise FileNotFoundError(
+            f"{path} is missing; install metairm-np again or run data/build_mnist14.py"
+        ) from None
     except Exception as error:  # a damaged archive raises anything from zlib.error to KeyError
         raise ValueError(_damaged(path, f"it cannot be read ({error})")) from None
     for name, array in arrays.items():

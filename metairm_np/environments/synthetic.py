@@ -2,15 +2,19 @@
 
 import numpy as np
 
-from metairm_np import checks
+from metairm_np import _checks
+from metairm_np._seeds import child
 from metairm_np.environments.colored_mnist import ColoredDigits
-from metairm_np.seeds import child
 
 SEGMENTS = {  # of a seven-segment display, as (rows, columns) of a 14x14 image before the shift
-    "a": (slice(2, 3), slice(4, 9)), "b": (slice(3, 6), slice(8, 9)), "c": (slice(7, 10), slice(8, 9)),
-    "d": (slice(10, 11), slice(4, 9)), "e": (slice(7, 10), slice(4, 5)), "f": (slice(3, 6), slice(4, 5)),
+    "a": (slice(2, 3), slice(4, 9)),
+    "b": (slice(3, 6), slice(8, 9)),
+    "c": (slice(7, 10), slice(8, 9)),
+    "d": (slice(10, 11), slice(4, 9)),
+    "e": (slice(7, 10), slice(4, 5)),
+    "f": (slice(3, 6), slice(4, 5)),
     "g": (slice(6, 7), slice(4, 9)),
-}  # fmt: skip
+}
 DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgecd", "abc", "abcdefg", "abcdfg")
 IMAGES = 7  # the stream of the images, apart from the trial's data, first parameters and noise
 
@@ -31,8 +35,8 @@ def synthetic_digits(seed, n_per_env=200, n_test=400, **options):
     ColoredDigits
         With environments of x (n, k*196).
     """
-    checks.count("n_per_env", n_per_env, 1)
-    checks.count("n_test", n_test, 1)
+    _checks.count("n_per_env", n_per_env, 1)
+    _checks.count("n_test", n_test, 1)
     n_envs = np.size(options.get("train_p", (0.1, 0.2)))
     rng = np.random.default_rng(child(seed, IMAGES))
     pool, test_pool = draw(rng, n_envs * n_per_env), draw(rng, n_test)

@@ -54,7 +54,7 @@ def draw(rng, n):
 
 
 def make_vectors(words, dimension):
-    """Give each word its vector, normal noise with the word's tone, if it has one, in the first number."""
+    """Return each word its vector, normal noise with the word's tone, if it has one, in the first number."""
     noise = np.random.default_rng(SEED).standard_normal((len(words), dimension))
     tone = np.array([2 * ((word in WORDS["good"]) - (word in WORDS["bad"])) for word in words])
     noise[:, 0] = 0.3 * noise[:, 0] + tone

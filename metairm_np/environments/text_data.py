@@ -1,7 +1,8 @@
 """SST-2 as in GLUE and the GloVe 6B vectors: where the files are, fetched if asked for, and read with every line checked.
 
-Socher et al., "Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank", 2013; Wang et al., "GLUE", 2019;
-Pennington et al., "GloVe: Global Vectors for Word Representation", 2014.
+Socher et al., "Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank",
+2013; Wang et al., "GLUE", 2019; Pennington et al., "GloVe: Global Vectors for Word Representation",
+2014.
 """
 
 import codecs
@@ -49,7 +50,8 @@ class Corpus(NamedTuple):
     """Sentences and the vectors of their words.
 
     train, test : pair
-        A list of sentences, each a list of lower-case words, and their labels (n,), 1 for positive and 0 for negative.
+        A list of sentences, each a list of lower-case words, and their labels (n,), 1 for positive
+        and 0 for negative.
     vectors : dict
         The vector (dimension,) of each word that has one.
     sources : dict
@@ -80,7 +82,8 @@ def read_corpus(files, dimension, extra_words=()):
     Raises
     ------
     ValueError
-        For a damaged file, with the number of the line, or one without a vector for one of `extra_words`.
+        For a damaged file, with the number of the line, or one without a vector for one of
+        `extra_words`.
     """
     parts, sources = [], {}
     for file in files[:2]:
@@ -101,9 +104,13 @@ def read_corpus(files, dimension, extra_words=()):
 def read_sentences(data, name):
     """Read the bytes of a TSV file with the columns sentence and label, without quoting: sentences in words, and labels."""
     try:
-        lines = data.removeprefix(codecs.BOM_UTF8).decode().split("\n")  # splitlines would split at rarer characters, too
+        lines = (
+            data.removeprefix(codecs.BOM_UTF8).decode().split("\n")
+        )  # splitlines would split at rarer characters, too
     except UnicodeDecodeError as error:
-        raise _damaged(name, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8") from None
+        raise _damaged(
+            name, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8"
+        ) from None
     header, *rows = [line.removesuffix("\r").split("\t") for line in lines]
     if rows and rows[-1] == [""]:
         del rows[-1]  # after the last line's end
@@ -160,7 +167,7 @@ def opened(file):
 
 
 def sha256_of(path):
-    """Give the SHA-256 of a file, as it is on the disk."""
+    """Return the SHA-256 of a file, as it is on the disk."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(2**20):
@@ -175,8 +182,9 @@ def locate(dimension, data_dir=None):
     ----------
     dimension : {50, 100, 200, 300}
     data_dir : str or path, optional
-        The folder that has them; default: the environment variable METAIRM_DATA. Without either it is the cache that pooch has
-        for this project, into which SST-2.zip (7 MB) and glove.6B.zip (862 MB) are downloaded once.
+        The folder that has them; default: the environment variable METAIRM_DATA. Without either it
+        is the cache that pooch has for this project, into which SST-2.zip (7 MB) and glove.6B.zip
+        (862 MB) are downloaded once.
 
     Returns
     -------
@@ -186,7 +194,8 @@ def locate(dimension, data_dir=None):
     Raises
     ------
     FileNotFoundError
-        If something is missing in the folder that is named, or none is named and pooch is not installed.
+        If something is missing in the folder that is named, or none is named and pooch is not
+        installed.
     OSError, ValueError
         If a download fails, or gives another file than it should.
     """
@@ -196,31 +205,44 @@ def locate(dimension, data_dir=None):
         _fetch_or_raise("SST-2.zip", folder, named, "sst2/train.tsv with sst2/dev.tsv")
         sentences = find_sentences(folder)
     if not vectors:
-        _fetch_or_raise("glove.6B.zip", folder, named, f"glove.6B.{dimension}d.txt, glove.6B.{dimension}d.txt.gz")
+        _fetch_or_raise(
+            "glove.6B.zip",
+            folder,
+            named,
+            f"glove.6B.{dimension}d.txt, glove.6B.{dimension}d.txt.gz",
+        )
         vectors = find_vectors(folder, dimension)
     return *sentences, vectors
 
 
 def data_folder(data_dir):
-    """Give the folder, and whether the user named it; else it is pooch's cache."""
+    """Return the folder, and whether the user named it; else it is pooch's cache."""
     if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
         raise TypeError(f"data_dir is {data_dir!r}; give the path of a folder")
     named = data_dir or os.environ.get("METAIRM_DATA")
-    return (Path(named).expanduser(), True) if named else (Path(_pooch().os_cache("metairm_np")), False)
+    return (
+        (Path(named).expanduser(), True)
+        if named
+        else (Path(_pooch().os_cache("metairm_np")), False)
+    )
 
 
 def find_sentences(folder):
-    """Give the Files of the training and the test sentences, or None."""
+    """Return the Files of the training and the test sentences, or None."""
     for place in (folder / "sst2", folder / "SST-2", folder):
         files = File(place / "train.tsv"), File(place / "dev.tsv")
         if all(file.path.is_file() for file in files):
             return files
     archive = folder / "SST-2.zip"
-    return (File(archive, "SST-2/train.tsv"), File(archive, "SST-2/dev.tsv")) if archive.is_file() else None
+    return (
+        (File(archive, "SST-2/train.tsv"), File(archive, "SST-2/dev.tsv"))
+        if archive.is_file()
+        else None
+    )
 
 
 def find_vectors(folder, dimension):
-    """Give the File of the vectors, the whole set rather than a part of it, or None."""
+    """Return the File of the vectors, the whole set rather than a part of it, or None."""
     whole = f"glove.6B.{dimension}d.txt"
     part = f"glove.6B.{dimension}d*.txt"
     for pattern in (whole, f"{whole}.gz", "glove.6B.zip", part, f"{part}.gz"):
@@ -245,16 +267,26 @@ def fetch(archive, folder):
     by_hand = f"get it by hand, put it into {folder} or another folder, and name that with --data-dir or METAIRM_DATA"
     pooch.get_logger().setLevel("ERROR")  # what it would tell is in the messages here
     try:
-        # total=1: pooch sets the right one, but before that it asks for the truth of the bar, which is that of total
-        with tqdm(desc=archive, total=1, unit="B", unit_scale=True, dynamic_ncols=True, disable=None) as bar:
+        # total=1: pooch sets the right one, but before that it asks for the truth of the bar, which
+        # is that of total
+        with tqdm(
+            desc=archive, total=1, unit="B", unit_scale=True, dynamic_ncols=True, disable=None
+        ) as bar:
             pooch.retrieve(
-                address, f"sha256:{PUBLISHED[archive]}", fname=archive, path=folder,
+                address,
+                f"sha256:{PUBLISHED[archive]}",
+                fname=archive,
+                path=folder,
                 downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=2**20),
-            )  # fmt: skip
+            )
     except OSError as error:  # requests' errors are among these
-        raise OSError(f"cannot download {address} ({textwrap.shorten(str(error), 160)}); {by_hand}") from None
+        raise OSError(
+            f"cannot download {address} ({textwrap.shorten(str(error), 160)}); {by_hand}"
+        ) from None
     except ValueError:
-        raise ValueError(f"{address} gave a file whose SHA-256 is not {PUBLISHED[archive]}; try again, or {by_hand}") from None
+        raise ValueError(
+            f"{address} gave a file whose SHA-256 is not {PUBLISHED[archive]}; try again, or {by_hand}"
+        ) from None
 
 
 def _pooch():

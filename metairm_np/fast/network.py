@@ -1,9 +1,10 @@
 """The perceptron's derivatives in closed form, on one chunk of samples; the numbers are the lines of docs/derivation.md.
 
-A chunk's first column of x is 1, and the first row of its W_1 is b_1: the largest matrix product adds its bias for nothing, and
-layer 1 has no b. m is the number of samples, H_l the width of layer l, L the number of layers. `work` (a `Workspace`) lends
-the arrays that are written, so that nothing is allocated and everything stays in cache. Gradients are sums over the samples
-of the chunk and are added to `total`, a list of (dW, db).
+A chunk's first column of x is 1, and the first row of its W_1 is b_1: the largest matrix product
+adds its bias for nothing, and layer 1 has no b. m is the number of samples, H_l the width of layer
+l, L the number of layers. `work` (a `Workspace`) lends the arrays that are written, so that nothing
+is allocated and everything stays in cache. Gradients are sums over the samples of the chunk and are
+added to `total`, a list of (dW, db).
 """
 
 import numpy as np
@@ -29,21 +30,22 @@ class Workspace:
         return self.flat[key][:size].reshape(rows, columns)
 
     def dot(self, key, a, b):
-        """Give the matrix product in the array that `key` lends."""
+        """Return the matrix product in the array that `key` lends."""
         return np.dot(a, b, out=self(key, a.shape[0], b.shape[1]))
 
     def positive(self, key, h):
-        """Give [h > 0], 1 or 0 in the array that `key` lends."""
+        """Return [h > 0], 1 or 0 in the array that `key` lends."""
         return np.greater(h, 0, out=self(key, *h.shape))
 
 
-# ---- the risk and its gradient -----------------------------------------------------------------------------------------
+# ---- the risk and its gradient -------------------------------------------------------------------
 
 
 def forward(params, x, work, store=None, known=False):
     """(1) h_0 = x, a_l = h_{l-1} W_l + b_l, h_l = max(0, a_l), f = a_L; give h, [h > 0] and f.
 
-    The h_l are written into the arrays `store`, if there are any; if they are `known`, they are read from there.
+    The h_l are written into the arrays `store`, if there are any; if they are `known`, they are
+    read from there.
     """
     h, step = [x], [None]  # (m, 1 + d)
     for l, (W, b) in enumerate(params[:-1], 1):
@@ -62,8 +64,8 @@ def forward(params, x, work, store=None, known=False):
 def loss_and_slope(f, y):
     """(2, 3) The losses, (m,), and delta = d loss / d f, (m, out).
 
-    Two classes: log(1 + e^z) and s / (1 + e^-z) with z = s f, s = 1 where y = 0 and -1 where y = 1. More classes:
-    log sum_c e^f_c - f_y and p - [y].
+    Two classes: log(1 + e^z) and s / (1 + e^-z) with z = s f, s = 1 where y = 0 and -1 where y = 1.
+    More classes: log sum_c e^f_c - f_y and p - [y].
     """
     if f.shape[1] == 1:
         s = (1 - 2 * y).astype(f.dtype)[:, None]
@@ -99,7 +101,7 @@ def backward(params, h, step, delta, total, work):
             D *= step[l - 1]
 
 
-# ---- the Hessian times a vector, by Pearlmutter's R: the derivative along v, of params + r v at r = 0 ----------------------
+# ---- the Hessian times a vector, by Pearlmutter's R: the derivative along v, of params + r v at r
 
 
 def r_forward(params, v, h, step, work):

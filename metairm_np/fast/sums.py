@@ -1,7 +1,7 @@
 """Sums over samples: the work is cut into parts, the parts into chunks that stay in cache, and the parts run in threads.
 
-How the work is cut depends on the data and the model alone, and the parts are added in their order: results have the same
-bits for any number of threads.
+How the work is cut depends on the data and the model alone, and the parts are added in their order:
+results have the same bits for any number of threads.
 """
 
 import functools
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metairm_np import blas
 from metairm_np.environments.environment import Group
+from metairm_np.fast import _blas
 from metairm_np.fast.network import Workspace
 
 CHUNK_BYTES = 2**19  # of the widest layer's values for the samples of a chunk
@@ -26,7 +26,8 @@ class Chunk(NamedTuple):
     """What a kernel gets: samples, and all else cut to the columns of x.
 
     x : (m, 1 + c) array, its first column 1; y : (m,) array; thetas, totals : lists of [(W, b), ...], where the first W has b
-    as its first row and the first b is None; store, known : see `network.forward`; work : Workspace.
+    as its first row and the first b is None; store, known : see `network.forward`; work :
+    Workspace.
     """
 
     x: np.ndarray
@@ -49,17 +50,20 @@ class Part(NamedTuple):
 class Kept:
     """Room for the hidden activations of one environment at one theta; what does not fit is computed again when needed.
 
-    The room is this thread's and is used again by the next, so that only one may be in use at a time.
+    The room is this thread's and is used again by the next, so that only one may be in use at a
+    time.
     """
 
     def __init__(self, params, envs):
         self.widths = [W.shape[1] for W, _ in params[:-1]]
         most = KEPT_BYTES * threads() // envs[0].dtype.itemsize
-        self.flat = workspace(envs[0].dtype)("kept", 1, min(most, max(map(len, envs)) * sum(self.widths)))[0]
+        self.flat = workspace(envs[0].dtype)(
+            "kept", 1, min(most, max(map(len, envs)) * sum(self.widths))
+        )[0]
         self.env = self.theta = None
 
     def arrays(self, row, m):
-        """Give the arrays (m, H_l) of the samples from `row` on, or None if there is no room for them."""
+        """Return the arrays (m, H_l) of the samples from `row` on, or None if there is no room for them."""
         start, parts = row * sum(self.widths), []
         for width in self.widths:
             parts.append(self.flat[start : start + m * width])
@@ -68,12 +72,12 @@ class Kept:
 
 
 def threads():
-    """Give the number of threads: the first of `THREAD_VARIABLES` that is set to a number, or else the number of cores."""
+    """Return the number of threads: the first of `THREAD_VARIABLES` that is set to a number, or else the number of cores."""
     for name in THREAD_VARIABLES:
         value = os.environ.get(name, "")
         if value.isdecimal() and int(value) > 0:
             return int(value)
-    return blas.cores()
+    return _blas.cores()
 
 
 def sum_over(kernel, env, thetas, n_totals=0, kept=None):
@@ -89,7 +93,8 @@ def sum_over(kernel, env, thetas, n_totals=0, kept=None):
     n_totals : int, default 0
         How many lists of (dW, db) the kernel adds to.
     kept : Kept, optional
-        Where to keep the activations, and where to find them if the last call had the same environment and thetas[0].
+        Where to keep the activations, and where to find them if the last call had the same
+        environment and thetas[0].
 
     Returns
     -------
@@ -103,7 +108,7 @@ def sum_over(kernel, env, thetas, n_totals=0, kept=None):
         with np.errstate(**errors):
             return run(part, kernel, n_totals, kept, known)
 
-    with blas.one_thread():
+    with _blas.one_thread():
         workers = map if len(parts) == 1 or threads() == 1 else _pool(threads()).map
         done = list(workers(run_part, parts))
     if kept is not None:
@@ -134,19 +139,25 @@ def cut(env, thetas):
 
 
 def run(part, kernel, n_totals, kept, known):
-    """Give the sums over one part."""
+    """Return the sums over one part."""
     work, value = workspace(part.chunks[0][0].dtype), 0.0
-    totals = [[(np.zeros_like(W), b if b is None else np.zeros_like(b)) for W, b in part.thetas[0]] for _ in range(n_totals)]
+    totals = [
+        [(np.zeros_like(W), b if b is None else np.zeros_like(b)) for W, b in part.thetas[0]]
+        for _ in range(n_totals)
+    ]
     for x, y, before in part.chunks:
         x = x if part.group.ones else with_ones(x, work)  # (m, 1 + c)
         store = kept and kept.arrays(before, len(y))
-        thetas, narrow = ([[(t[0][0][: x.shape[1]], t[0][1]), *t[1:]] for t in many] for many in (part.thetas, totals))
+        thetas, narrow = (
+            [[(t[0][0][: x.shape[1]], t[0][1]), *t[1:]] for t in many]
+            for many in (part.thetas, totals)
+        )
         value += kernel(Chunk(x, y, thetas, narrow, store, known and store is not None, work))
     return value, totals
 
 
 def with_ones(x, work):
-    """Give x with a column of ones before the others; x itself belongs to the user."""
+    """Return x with a column of ones before the others; x itself belongs to the user."""
     wider = work("x", len(x), 1 + x.shape[1])
     wider[:, 0] = 1
     wider[:, 1:] = x
@@ -154,7 +165,7 @@ def with_ones(x, work):
 
 
 def restrict(theta, columns):
-    """Give theta with W_1 cut to the rows of `columns` under b_1."""
+    """Return theta with W_1 cut to the rows of `columns` under b_1."""
     (W, b), *rest = theta
     return [(np.concatenate([b[None], W[columns]]), None), *rest]
 
@@ -169,7 +180,7 @@ def add(whole, columns, total):
 
 
 def zeros(theta):
-    """Give zeros in the shapes of theta."""
+    """Return zeros in the shapes of theta."""
     return [(np.zeros_like(W), np.zeros_like(b)) for W, b in theta]
 
 
@@ -185,6 +196,6 @@ _local = threading.local()
 
 
 def workspace(dtype):
-    """Give this thread's workspace for `dtype`."""
+    """Return this thread's workspace for `dtype`."""
     spaces = vars(_local).setdefault("spaces", {})
     return spaces.setdefault(dtype, Workspace(dtype))

@@ -19,7 +19,7 @@ def pairs_of(parts):
 
 
 def as_in(params, tree):
-    """Give `tree` in the dtype of `params`, since autograd leaks float64 into float32 gradients."""
+    """Return `tree` in the dtype of `params`, since autograd leaks float64 into float32 gradients."""
     return each(lambda part, p: part.astype(p.dtype), tree, params)
 
 
@@ -95,7 +95,9 @@ class Correct:
     # ---- meta-IRM
 
     def inner_gradient(self, params, env, inner_l2):
-        gradient = grad(lambda theta: self.risk(theta, env) + inner_l2 * self.squared_norm(theta))(params)
+        gradient = grad(lambda theta: self.risk(theta, env) + inner_l2 * self.squared_norm(theta))(
+            params
+        )
         return as_in(params, gradient)
 
     def drop(self, noise, gradient):  # DropGrad, one inner step
@@ -104,35 +106,66 @@ class Correct:
     def move(self, params, gradient, inner_lr):
         return each(lambda p, g: p - inner_lr * g, params, gradient)
 
-    def adapt(self, params, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None, first_order=False):
+    def adapt(
+        self,
+        params,
+        env,
+        inner_lr,
+        inner_steps=1,
+        *,
+        inner_l2=0.0,
+        gradient_noise=None,
+        first_order=False,
+    ):
         for t in range(inner_steps):
             gradient = self.inner_gradient(params, env, inner_l2)
             if first_order:
                 gradient = each(getval, gradient)
-            if noise is not None:
-                gradient = self.drop(noise[t], gradient)
+            if gradient_noise is not None:
+                gradient = self.drop(gradient_noise[t], gradient)
             params = self.move(params, gradient, inner_lr)
         return params
 
-    def adapted_all(self, params, envs, which, noise, *args, **options):  # {i: theta'_i} for i in `which`
-        return {i: self.adapt(params, envs[i], *args, noise=noise and noise[i], **options) for i in which}
+    def adapted_all(
+        self, params, envs, which, noise, *args, **options
+    ):  # {i: theta'_i} for i in `which`
+        return {
+            i: self.adapt(params, envs[i], *args, gradient_noise=noise and noise[i], **options)
+            for i in which
+        }
 
     def choose_pairs(self, n_envs, same_env, pairs):
         every = [(i, j) for i in range(n_envs) for j in range(n_envs)]
         return pairs or [(i, j) for i, j in every if (i == j) == same_env]
 
     def meta_losses(
-        self, params, envs, inner_lr, inner_steps=1, *, same_env=False, inner_l2=0.0, gradient_noise=None, pairs=None,
+        self,
+        params,
+        envs,
+        inner_lr,
+        inner_steps=1,
+        *,
+        same_env=False,
+        inner_l2=0.0,
+        gradient_noise=None,
+        pairs=None,
         first_order=False,
-    ):  # fmt: skip
+    ):
         pairs = self.choose_pairs(len(envs), same_env, pairs)
-        which, options = sorted({i for i, _ in pairs}), {"inner_l2": inner_l2, "first_order": first_order}
-        adapted = self.adapted_all(params, envs, which, gradient_noise, inner_lr, inner_steps, **options)
+        which, options = (
+            sorted({i for i, _ in pairs}),
+            {"inner_l2": inner_l2, "first_order": first_order},
+        )
+        adapted = self.adapted_all(
+            params, envs, which, gradient_noise, inner_lr, inner_steps, **options
+        )
         return np.array([self.risk(adapted[i], envs[j]) for i, j in pairs])
 
     def sigma(self, L):
         squared = np.mean((L - np.mean(L)) ** 2)
-        return np.sqrt(squared) if squared > 0 else 0.0 * squared  # the root has no derivative at 0; 0 is taken
+        return (
+            np.sqrt(squared) if squared > 0 else 0.0 * squared
+        )  # the root has no derivative at 0; 0 is taken
 
     def combine(self, L, std_weight):
         return np.sum(L) + std_weight * self.sigma(L)
@@ -142,7 +175,9 @@ class Correct:
 
     def hessian_vector_product(self, params, env, vector):
         def directional(theta):
-            return sum(np.sum(g * v) for g, v in zip(leaves(grad(self.risk)(theta, env)), leaves(vector)))
+            return sum(
+                np.sum(g * v) for g, v in zip(leaves(grad(self.risk)(theta, env)), leaves(vector))
+            )
 
         return as_in(params, grad(directional)(params))
 
@@ -153,7 +188,9 @@ class Correct:
 
     def value_and_grad(self, name, params, envs, **hyper):
         params = [tuple(pair) for pair in params]
-        value, gradient = value_and_grad(lambda theta: self.objective(name, theta, envs, **hyper))(params)
+        value, gradient = value_and_grad(lambda theta: self.objective(name, theta, envs, **hyper))(
+            params
+        )
         return float(value), as_in(params, gradient)
 
     def sgd(self, p, g, m, v, t, lr, momentum=0.0):  # of one array; gives the new p, m, v
@@ -171,6 +208,8 @@ class Correct:
         m = v = [0 * part for part in parts]
         for t in range(1, steps + 1):
             _, gradient = self.value_and_grad(name, pairs_of(parts), envs, **hyper)
-            parts, m, v = zip(*[rule(*arrays, t, **settings) for arrays in zip(parts, leaves(gradient), m, v)])
+            parts, m, v = zip(
+                *[rule(*arrays, t, **settings) for arrays in zip(parts, leaves(gradient), m, v)]
+            )
             trajectory.append(pairs_of(parts))
         return trajectory

@@ -7,7 +7,7 @@ from numpy.random import default_rng
 
 from bug_zoo.correct import Correct, each
 
-# ---- what is differentiated --------------------------------------------------------------------------------------------
+# ---- what is differentiated ----------------------------------------------------------------------
 
 
 class FirstOrderLeak(Correct):
@@ -25,7 +25,9 @@ class FirstOrderLeakInOne(Correct):
     bug = "first-order leak in one environment"
 
     def adapted_all(self, params, envs, which, noise, *args, **options):
-        first = super().adapted_all(params, envs, which[:1], noise, *args, **{**options, "first_order": True})
+        first = super().adapted_all(
+            params, envs, which[:1], noise, *args, **{**options, "first_order": True}
+        )
         return first | super().adapted_all(params, envs, which[1:], noise, *args, **options)
 
 
@@ -34,13 +36,20 @@ class OnlyLastStep(Correct):
 
     bug = "only the last inner step differentiated"
 
-    def adapt(self, params, env, inner_lr, inner_steps=1, *, noise=None, **options):
-        last = noise and noise[inner_steps - 1 :]
-        params = super().adapt(params, env, inner_lr, inner_steps - 1, noise=noise, **{**options, "first_order": True})
-        return super().adapt(params, env, inner_lr, noise=last, **options)
+    def adapt(self, params, env, inner_lr, inner_steps=1, *, gradient_noise=None, **options):
+        last = gradient_noise and gradient_noise[inner_steps - 1 :]
+        params = super().adapt(
+            params,
+            env,
+            inner_lr,
+            inner_steps - 1,
+            gradient_noise=gradient_noise,
+            **{**options, "first_order": True},
+        )
+        return super().adapt(params, env, inner_lr, gradient_noise=last, **options)
 
 
-# ---- the two loops -----------------------------------------------------------------------------------------------------
+# ---- the two loops -------------------------------------------------------------------------------
 
 
 class SameEnvironment(Correct):
@@ -76,7 +85,7 @@ class UpdatesAccumulate(Correct):
         return adapted
 
 
-# ---- the objective -----------------------------------------------------------------------------------------------------
+# ---- the objective -------------------------------------------------------------------------------
 
 
 class MeanOverPairs(Correct):
@@ -147,7 +156,7 @@ class NanAtSigmaZero(Correct):
             return super().value_and_grad(*args, **hyper)
 
 
-# ---- the outer gradient ------------------------------------------------------------------------------------------------
+# ---- the outer gradient --------------------------------------------------------------------------
 
 
 class OuterGradientAtAdapted(Correct):
@@ -156,7 +165,9 @@ class OuterGradientAtAdapted(Correct):
     bug = "outer gradient at theta'"
 
     def adapted_all(self, *args, **options):
-        adapted = super().adapted_all(*args, **{**options, "first_order": True})  # so d theta' / d theta = 1
+        adapted = super().adapted_all(
+            *args, **{**options, "first_order": True}
+        )  # so d theta' / d theta = 1
         *_, self.in_hand = adapted.values()
         return adapted
 
@@ -167,7 +178,7 @@ class OuterGradientAtAdapted(Correct):
 
 @primitive
 def flip(x):
-    """Give `x`, with the derivative -1."""
+    """Return `x`, with the derivative -1."""
     return x
 
 
@@ -186,7 +197,7 @@ class HessianSign(Correct):
         return each(flip, super().inner_gradient(*args))
 
 
-# ---- the inner steps ---------------------------------------------------------------------------------------------------
+# ---- the inner steps -----------------------------------------------------------------------------
 
 
 class InnerRateTwice(Correct):
@@ -203,9 +214,11 @@ class OneStepMore(Correct):
 
     bug = "inner steps off by one"
 
-    def adapt(self, params, env, inner_lr, inner_steps=1, *, noise=None, **options):
-        noise = noise and [*noise[:inner_steps], noise[inner_steps - 1]]
-        return super().adapt(params, env, inner_lr, inner_steps + 1, noise=noise, **options)
+    def adapt(self, params, env, inner_lr, inner_steps=1, *, gradient_noise=None, **options):
+        noise = gradient_noise and [*gradient_noise[:inner_steps], gradient_noise[inner_steps - 1]]
+        return super().adapt(
+            params, env, inner_lr, inner_steps + 1, gradient_noise=noise, **options
+        )
 
 
 class NoiseOnOuterGradient(Correct):
@@ -224,7 +237,7 @@ class NoiseOnOuterGradient(Correct):
 
 @primitive
 def multiply(m, g, backward):
-    """Give m g, with the derivative backward(m) by g."""
+    """Return m g, with the derivative backward(m) by g."""
     return m * g
 
 
@@ -283,7 +296,7 @@ class BiasesNotAdapted(Correct):
         return [(W, b) for (W, _), (_, b) in zip(moved, params)]
 
 
-# ---- the pairs ---------------------------------------------------------------------------------------------------------
+# ---- the pairs -----------------------------------------------------------------------------------
 
 
 class PairsSwapped(Correct):

@@ -37,7 +37,9 @@ class DecoupledDecay(Correct):
         return super().adam(p * (1 - lr * decay), *args, lr=lr, **settings)
 
     def train_steps(self, name, params, envs, optimizer, steps, l2=0.0, **hyper):
-        return super().train_steps(name, params, envs, {**optimizer, "decay": 2 * l2}, steps, **hyper)
+        return super().train_steps(
+            name, params, envs, {**optimizer, "decay": 2 * l2}, steps, **hyper
+        )
 
 
 class DampenedMomentum(Correct):

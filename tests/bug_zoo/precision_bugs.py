@@ -5,11 +5,19 @@ import numpy as np
 from bug_zoo.correct import Correct
 from metairm_np import Environment
 
-FUNCTIONS = ("value_and_grad", "logits", "risk", "adapt", "meta_losses", "hessian_vector_product", "train_steps")
+FUNCTIONS = (
+    "value_and_grad",
+    "logits",
+    "risk",
+    "adapt",
+    "meta_losses",
+    "hessian_vector_product",
+    "train_steps",
+)
 
 
 def cast(data, dtype):
-    """Give `data`, arrays and environments in any nest, with all floating-point arrays in `dtype`."""
+    """Return `data`, arrays and environments in any nest, with all floating-point arrays in `dtype`."""
     if isinstance(data, (list, tuple)):
         return type(data)(cast(part, dtype) for part in data)
     if hasattr(data, "x"):
@@ -18,11 +26,14 @@ def cast(data, dtype):
 
 
 def in_float32(base):
-    """Give the backend class `base` with float32 inside and float64 outside."""
+    """Return the backend class `base` with float32 inside and float64 outside."""
 
     def converted(name):
         def method(self, *args, **options):
-            args, options = cast(args, "float32"), {key: cast(value, "float32") for key, value in options.items()}
+            args, options = (
+                cast(args, "float32"),
+                {key: cast(value, "float32") for key, value in options.items()},
+            )
             return cast(getattr(base(), name)(*args, **options), "float64")
 
         return method

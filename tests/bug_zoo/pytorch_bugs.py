@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from bug_zoo.precision_bugs import in_float32
 
-# ---- network -----------------------------------------------------------------------------------------------------------
+# ---- network -------------------------------------------------------------------------------------
 
 
 class SoftmaxTwice(Backend):
@@ -35,7 +35,11 @@ class SoftplusThreshold(Backend):
     bug = "softplus cut at a threshold"
 
     def loss(self, f, y):
-        return functional.softplus((1 - 2 * y) * f[:, 0]).mean() if f.shape[1] == 1 else super().loss(f, y)
+        return (
+            functional.softplus((1 - 2 * y) * f[:, 0]).mean()
+            if f.shape[1] == 1
+            else super().loss(f, y)
+        )
 
 
 class TransposedWeights(Backend):
@@ -49,7 +53,7 @@ class TransposedWeights(Backend):
         return functional.linear(x, theta[-2], theta[-1])
 
 
-# ---- baselines ---------------------------------------------------------------------------------------------------------
+# ---- baselines -----------------------------------------------------------------------------------
 
 
 class PenaltyWithoutGradient(Backend):
@@ -62,7 +66,7 @@ class PenaltyWithoutGradient(Backend):
         return torch.autograd.grad(self.loss(w * f, y), w)[0] ** 2
 
 
-# ---- meta-IRM ----------------------------------------------------------------------------------------------------------
+# ---- meta-IRM ------------------------------------------------------------------------------------
 
 
 class FirstOrderLeak(Backend):
@@ -70,8 +74,8 @@ class FirstOrderLeak(Backend):
 
     bug = "first-order leak"
 
-    def descend(self, *args, **options):
-        return super().descend(*args, **{**options, "first_order": True})
+    def inner_loop(self, *args, **options):
+        return super().inner_loop(*args, **{**options, "first_order": True})
 
 
 class LastUpdateForAll(Backend):
@@ -82,8 +86,8 @@ class LastUpdateForAll(Backend):
     def __init__(self):
         self.fast = []
 
-    def descend(self, *args, **options):
-        self.fast[:] = super().descend(*args, **options)
+    def inner_loop(self, *args, **options):
+        self.fast[:] = super().inner_loop(*args, **options)
         return self.fast
 
 
@@ -92,13 +96,17 @@ class UpdatesAccumulate(Backend):
 
     bug = "updates accumulate over environments"
 
-    def exchange(self, theta, envs, *args, same_env=False, gradient_noise=None, pairs=None, **options):
+    def exchange(
+        self, theta, envs, *args, same_env=False, gradient_noise=None, pairs=None, **options
+    ):
         n = range(len(envs))
         pairs = pairs or [(i, j) for i in n for j in n if (i == j) == same_env]
         losses = {}
         for i in sorted({i for i, _ in pairs}):
             noise = gradient_noise and gradient_noise[i]
-            for part, moved in zip(theta, self.descend(theta, envs[i], *args, noise=noise, **options)):
+            for part, moved in zip(
+                theta, self.inner_loop(theta, envs[i], *args, gradient_noise=noise, **options)
+            ):
                 part.data.copy_(moved)
             losses |= {(i, j): self.risk_on(theta, envs[j]) for j in n}
         return torch.stack([losses[pair] for pair in pairs])
@@ -136,18 +144,28 @@ class NoiseNotInBackward(Backend):
 
     bug = "noise not applied in the backward pass"
 
-    def descend(self, theta, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None, first_order=False):
+    def inner_loop(
+        self,
+        theta,
+        env,
+        inner_lr,
+        inner_steps=1,
+        *,
+        inner_l2=0.0,
+        gradient_noise=None,
+        first_order=False,
+    ):
         for t in range(inner_steps):
             value = self.risk_on(theta, env) + self.l2_term(theta, inner_l2)
             gradient = torch.autograd.grad(value, theta, create_graph=not first_order)
-            if noise is not None:
-                for g, m in zip(gradient, self.tensors(noise[t])):
+            if gradient_noise is not None:
+                for g, m in zip(gradient, self.tensors(gradient_noise[t])):
                     g.data.mul_(m.data)
             theta = [part - inner_lr * g for part, g in zip(theta, gradient)]
         return theta
 
 
-# ---- optimizers and precision ------------------------------------------------------------------------------------------
+# ---- optimizers and precision --------------------------------------------------------------------
 
 
 class DecoupledDecay(Backend):
@@ -155,13 +173,17 @@ class DecoupledDecay(Backend):
 
     bug = "weight decay decoupled"
 
-    def optimizer(self, theta, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8, decay=0.0):
+    def optimizer(
+        self, theta, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8, decay=0.0
+    ):
         if name == "sgd":
             return torch.optim.SGD(theta, lr, momentum, weight_decay=decay)
         return torch.optim.AdamW(theta, lr, (beta1, beta2), epsilon, weight_decay=decay)
 
     def train_steps(self, name, params, envs, optimizer, steps, l2=0.0, **hyper):
-        return super().train_steps(name, params, envs, {**optimizer, "decay": 2 * l2}, steps, **hyper)
+        return super().train_steps(
+            name, params, envs, {**optimizer, "decay": 2 * l2}, steps, **hyper
+        )
 
 
 class DampenedMomentum(Backend):

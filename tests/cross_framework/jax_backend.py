@@ -9,7 +9,7 @@ jax.config.update("jax_enable_x64", True)  # JAX makes float64 input float32 oth
 class Backend:
     name = "JAX"
 
-    # ---- the equations: theta is a list of (W, b), an environment a pair (x, y) ----------------------------------------
+    # ---- the equations: theta is a list of (W, b), an environment a pair (x, y) ------------------
 
     def activation(self, a):
         return jax.nn.relu(a)  # with derivative 0 at 0; that of jnp.maximum(a, 0) is 1/2
@@ -36,26 +36,67 @@ class Backend:
 
     def sigma(self, L):  # Eq. 5
         squared = jnp.var(L)
-        positive = squared > 0  # the inner where keeps the derivative of the root, infinite at 0, out of the product with 0
+        positive = (
+            squared > 0
+        )  # the inner where keeps the derivative of the root, infinite at 0, out of the product with 0
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
-    def descend(self, theta, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None, first_order=False):  # Eq. 3
+    def inner_loop(
+        self,
+        theta,
+        env,
+        inner_lr,
+        inner_steps=1,
+        *,
+        inner_l2=0.0,
+        gradient_noise=None,
+        first_order=False,
+    ):  # Eq. 3
         for t in range(inner_steps):
-            gradient = jax.grad(lambda point: self.risk_on(point, env) + self.l2_term(point, inner_l2))(theta)
+            gradient = jax.grad(
+                lambda point: self.risk_on(point, env) + self.l2_term(point, inner_l2)
+            )(theta)
             gradient = jax.lax.stop_gradient(gradient) if first_order else gradient
-            if noise is not None:  # DropGrad
-                gradient = jax.tree.map(jnp.multiply, noise[t], gradient)
+            if gradient_noise is not None:  # DropGrad
+                gradient = jax.tree.map(jnp.multiply, gradient_noise[t], gradient)
             theta = jax.tree.map(lambda part, g: part - inner_lr * g, theta, gradient)
         return theta
 
-    def exchange(self, theta, envs, inner_lr, inner_steps=1, *, same_env=False, gradient_noise=None, pairs=None, **options):
+    def exchange(
+        self,
+        theta,
+        envs,
+        inner_lr,
+        inner_steps=1,
+        *,
+        same_env=False,
+        gradient_noise=None,
+        pairs=None,
+        **options,
+    ):
         n = range(len(envs))
         pairs = pairs or [(i, j) for i in n for j in n if (i == j) == same_env]
         noise = gradient_noise or [None for _ in n]
-        adapted = [self.descend(theta, envs[i], inner_lr, inner_steps, noise=noise[i], **options) for i in n]
+        adapted = [
+            self.inner_loop(
+                theta, envs[i], inner_lr, inner_steps, gradient_noise=noise[i], **options
+            )
+            for i in n
+        ]
         return jnp.stack([self.risk_on(adapted[i], envs[j]) for i, j in pairs])  # Eq. 4
 
-    def objective(self, name, theta, envs, *, l2=0.0, penalty_weight=0.0, lambda_min=0.0, std_weight=0.0, **inner):
+    def objective(
+        self,
+        name,
+        theta,
+        envs,
+        *,
+        l2=0.0,
+        penalty_weight=0.0,
+        lambda_min=0.0,
+        std_weight=0.0,
+        **inner,
+    ):
         if name == "meta_irm":  # Eq. 6
             L = self.exchange(theta, envs, **inner)
             return jnp.sum(L) + std_weight * self.sigma(L) + self.l2_term(theta, l2)
@@ -72,14 +113,18 @@ class Backend:
             raise NotImplementedError(name)
         return value + self.l2_term(theta, l2)
 
-    # ---- the NumPy boundary: arrays in, arrays of the same dtype out ---------------------------------------------------
+    # ---- the NumPy boundary: arrays in, arrays of the same dtype out -----------------------------
 
     def data(self, envs):
         return jax.device_put([(env.x, env.y) for env in envs])
 
-    def value_and_grad(self, name, params, envs, **hyper):  # without jit, which takes seconds for each new set of keywords
+    def value_and_grad(
+        self, name, params, envs, **hyper
+    ):  # without jit, which takes seconds for each new set of keywords
         theta, envs = jax.device_put(params), self.data(envs)
-        value, gradient = jax.value_and_grad(lambda theta: self.objective(name, theta, envs, **hyper))(theta)
+        value, gradient = jax.value_and_grad(
+            lambda theta: self.objective(name, theta, envs, **hyper)
+        )(theta)
         return float(value), jax.device_get(gradient)
 
     def logits(self, params, x):
@@ -89,23 +134,37 @@ class Backend:
         return float(self.risk_on(jax.device_put(params), *self.data([env])))
 
     def adapt(self, params, env, inner_lr, inner_steps=1, **options):
-        return jax.device_get(self.descend(jax.device_put(params), *self.data([env]), inner_lr, inner_steps, **options))
+        return jax.device_get(
+            self.inner_loop(
+                jax.device_put(params), *self.data([env]), inner_lr, inner_steps, **options
+            )
+        )
 
     def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
-        return jax.device_get(self.exchange(jax.device_put(params), self.data(envs), inner_lr, inner_steps, **options))
+        return jax.device_get(
+            self.exchange(jax.device_put(params), self.data(envs), inner_lr, inner_steps, **options)
+        )
 
     def hessian_vector_product(self, params, env, vector):
         gradient = jax.grad(lambda theta: self.risk_on(theta, *self.data([env])))
         return jax.device_get(jax.jvp(gradient, *jax.device_put(((params,), (vector,))))[1])
 
-    def step(self, t, theta, g, m, v, *, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    def step(
+        self, t, theta, g, m, v, *, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8
+    ):
         if name == "sgd":
             m = jax.tree.map(lambda m, g: momentum * m + g, m, g)
             return jax.tree.map(lambda p, m: p - lr * m, theta, m), m, v
         m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, g)
         v = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g**2, v, g)
         c, d = 1 - beta1**t, 1 - beta2**t
-        return jax.tree.map(lambda p, m, v: p - lr * (m / c) / (jnp.sqrt(v / d) + epsilon), theta, m, v), m, v
+        return (
+            jax.tree.map(
+                lambda p, m, v: p - lr * (m / c) / (jnp.sqrt(v / d) + epsilon), theta, m, v
+            ),
+            m,
+            v,
+        )
 
     def train_steps(self, name, params, envs, optimizer, steps, **hyper):
         theta, envs, after = jax.device_put(params), self.data(envs), []

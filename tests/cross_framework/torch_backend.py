@@ -6,7 +6,7 @@ import torch
 class Backend:
     name = "PyTorch"
 
-    # ---- the equations: theta is a flat list of tensors [W, b, W, b, ...], an environment a pair (x, y) ----------------
+    # ---- the equations: theta is a flat list of tensors [W, b, W, b, ...], an environment a pair (
 
     def activation(self, a):
         return torch.relu(a)  # with derivative 0 at 0
@@ -31,30 +31,74 @@ class Backend:
         w = torch.ones((), dtype=f.dtype, requires_grad=True)
         return torch.autograd.grad(self.loss(w * f, y), w, create_graph=True)[0] ** 2
 
-    def variance(self, values):  # values.var() may round to more than 0 for equal values, and its root's gradient is then wrong
+    def variance(
+        self,
+        values,
+        # values.var() may round to more than 0 for equal values, and its root's gradient is then
+        # wrong
+    ):
         return ((values - values.mean()) ** 2).mean()
 
     def sigma(self, L):  # Eq. 5
         squared = self.variance(L)
-        return squared.sqrt() if squared > 0 else 0 * squared  # with derivative 0, not infinity, at 0
+        return (
+            squared.sqrt() if squared > 0 else 0 * squared
+        )  # with derivative 0, not infinity, at 0
 
-    def descend(self, theta, env, inner_lr, inner_steps=1, *, inner_l2=0.0, noise=None, first_order=False):  # Eq. 3
+    def inner_loop(
+        self,
+        theta,
+        env,
+        inner_lr,
+        inner_steps=1,
+        *,
+        inner_l2=0.0,
+        gradient_noise=None,
+        first_order=False,
+    ):  # Eq. 3
         for t in range(inner_steps):
             value = self.risk_on(theta, env) + self.l2_term(theta, inner_l2)
             gradient = torch.autograd.grad(value, theta, create_graph=not first_order)
-            if noise is not None:  # DropGrad
-                gradient = [m * g for m, g in zip(self.tensors(noise[t]), gradient)]
+            if gradient_noise is not None:  # DropGrad
+                gradient = [m * g for m, g in zip(self.tensors(gradient_noise[t]), gradient)]
             theta = [part - inner_lr * g for part, g in zip(theta, gradient)]
         return theta
 
-    def exchange(self, theta, envs, inner_lr, inner_steps=1, *, same_env=False, gradient_noise=None, pairs=None, **options):
+    def exchange(
+        self,
+        theta,
+        envs,
+        inner_lr,
+        inner_steps=1,
+        *,
+        same_env=False,
+        gradient_noise=None,
+        pairs=None,
+        **options,
+    ):
         n = range(len(envs))
         pairs = pairs or [(i, j) for i in n for j in n if (i == j) == same_env]
         noise = gradient_noise or [None for _ in n]
-        adapted = [self.descend(theta, envs[i], inner_lr, inner_steps, noise=noise[i], **options) for i in n]
+        adapted = [
+            self.inner_loop(
+                theta, envs[i], inner_lr, inner_steps, gradient_noise=noise[i], **options
+            )
+            for i in n
+        ]
         return torch.stack([self.risk_on(adapted[i], envs[j]) for i, j in pairs])  # Eq. 4
 
-    def objective(self, name, theta, envs, *, l2=0.0, penalty_weight=0.0, lambda_min=0.0, std_weight=0.0, **inner):
+    def objective(
+        self,
+        name,
+        theta,
+        envs,
+        *,
+        l2=0.0,
+        penalty_weight=0.0,
+        lambda_min=0.0,
+        std_weight=0.0,
+        **inner,
+    ):
         if name == "meta_irm":  # Eq. 6
             L = self.exchange(theta, envs, **inner)
             return L.sum() + std_weight * self.sigma(L) + self.l2_term(theta, l2)
@@ -71,7 +115,7 @@ class Backend:
             raise NotImplementedError(name)
         return value + self.l2_term(theta, l2)
 
-    # ---- the NumPy boundary: arrays in, arrays of the same dtype out ---------------------------------------------------
+    # ---- the NumPy boundary: arrays in, arrays of the same dtype out -----------------------------
 
     def tensors(self, params):
         return [torch.tensor(part, requires_grad=True) for layer in params for part in layer]
@@ -80,7 +124,9 @@ class Backend:
         return [(torch.tensor(env.x), torch.tensor(env.y)) for env in envs]
 
     def arrays(self, theta):
-        parts = [part.detach().numpy().copy() for part in theta]  # copied because optimizers write in place
+        parts = [
+            part.detach().numpy().copy() for part in theta
+        ]  # copied because optimizers write in place
         return list(zip(parts[::2], parts[1::2]))
 
     def value_and_grad(self, name, params, envs, **hyper):
@@ -95,18 +141,32 @@ class Backend:
         return self.risk_on(self.tensors(params), *self.data([env])).item()
 
     def adapt(self, params, env, inner_lr, inner_steps=1, **options):
-        return self.arrays(self.descend(self.tensors(params), *self.data([env]), inner_lr, inner_steps, **options))
+        return self.arrays(
+            self.inner_loop(
+                self.tensors(params), *self.data([env]), inner_lr, inner_steps, **options
+            )
+        )
 
     def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
-        return self.exchange(self.tensors(params), self.data(envs), inner_lr, inner_steps, **options).detach().numpy()
+        return (
+            self.exchange(self.tensors(params), self.data(envs), inner_lr, inner_steps, **options)
+            .detach()
+            .numpy()
+        )
 
     def hessian_vector_product(self, params, env, vector):
         theta = self.tensors(params)
-        gradient = torch.autograd.grad(self.risk_on(theta, *self.data([env])), theta, create_graph=True)
+        gradient = torch.autograd.grad(
+            self.risk_on(theta, *self.data([env])), theta, create_graph=True
+        )
         return self.arrays(torch.autograd.grad(gradient, theta, self.tensors(vector)))
 
     def optimizer(self, theta, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8):
-        return torch.optim.SGD(theta, lr, momentum) if name == "sgd" else torch.optim.Adam(theta, lr, (beta1, beta2), epsilon)
+        return (
+            torch.optim.SGD(theta, lr, momentum)
+            if name == "sgd"
+            else torch.optim.Adam(theta, lr, (beta1, beta2), epsilon)
+        )
 
     def train_steps(self, name, params, envs, optimizer, steps, **hyper):
         theta, envs, after = self.tensors(params), self.data(envs), []

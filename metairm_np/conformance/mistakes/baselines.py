@@ -13,11 +13,15 @@ from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 )
 def _(s):
     def irmv1(params, envs, penalty_weight):
-        return np.mean(s.risks(params, envs)) + penalty_weight * sum(s.irmv1_penalty(params, env) for env in envs) / len(envs)
+        return np.mean(s.risks(params, envs)) + penalty_weight * sum(
+            s.irmv1_penalty(params, env) for env in envs
+        ) / len(envs)
 
     s.erm = lambda params, envs: np.mean(s.risks(params, envs))
     s.irmv1 = irmv1
-    s.v_rex = lambda params, envs, penalty_weight: s.erm(params, envs) + penalty_weight * s.variance(s.risks(params, envs))
+    s.v_rex = lambda params, envs, penalty_weight: (
+        s.erm(params, envs) + penalty_weight * s.variance(s.risks(params, envs))
+    )
 
 
 def penalty(s, of):
@@ -26,8 +30,8 @@ def penalty(s, of):
 
 
 def slope(s, f, y, w=1.0):
-    """Give the derivative of the risk of w f by w."""
-    return autograd.grad(lambda w: s.risk_of(w * f, y))(w)
+    """Return the derivative of the risk of w f by w."""
+    return autograd.grad(lambda w: s.cross_entropy(w * f, y))(w)
 
 
 @mistake(
@@ -73,7 +77,7 @@ def _(s):
     "compute the derivative by w with create_graph=True, and do not detach it",
 )
 def _(s):
-    wrap(s, "irmv1_penalty", lambda right, params, env: s.constant(right(params, env)))
+    wrap(s, "irmv1_penalty", lambda right, params, env: s.stop_gradient(right(params, env)))
 
 
 @mistake(
@@ -82,7 +86,13 @@ def _(s):
     "leave that to the optimizer's learning rate",
 )
 def _(s):
-    wrap(s, "irmv1", lambda right, params, envs, penalty_weight: right(params, envs, penalty_weight) / max(penalty_weight, 1.0))
+    wrap(
+        s,
+        "irmv1",
+        lambda right, params, envs, penalty_weight: (
+            right(params, envs, penalty_weight) / max(penalty_weight, 1.0)
+        ),
+    )
 
 
 def spread(s, penalty):

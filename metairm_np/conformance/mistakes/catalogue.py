@@ -1,7 +1,8 @@
 """The catalogue of known mistakes, each a change of one equation of a copy of the spec.
 
-A mistake's `edit(s)` sets wrong functions in `s`, a fresh copy of the module `metairm_np.spec`; the copy is then a backend
-whose answers are those of an implementation with that mistake. Some mistakes come in variants: `edit(s, variant)`.
+A mistake's `edit(s)` sets wrong functions in `s`, a fresh copy of the module `metairm_np.spec`; the
+copy is then a backend whose answers are those of an implementation with that mistake. Some mistakes
+come in variants: `edit(s, variant)`.
 """
 
 from collections.abc import Callable
@@ -25,22 +26,28 @@ class Mistake:
     variants: tuple = ()
 
     def edits(self):
-        """Give the edit of each variant, a function of the copy of the spec."""
-        return [self.edit] if not self.variants else [lambda s, v=v: self.edit(s, v) for v in self.variants]
+        """Return the edit of each variant, a function of the copy of the spec."""
+        return (
+            [self.edit]
+            if not self.variants
+            else [lambda s, v=v: self.edit(s, v) for v in self.variants]
+        )
 
     @cache  # noqa: B019  the catalogue lives as long as the process
     def backends(self):
-        """Give the wrong copies of the spec, one for each variant."""
+        """Return the wrong copies of the spec, one for each variant."""
         return [changed_spec(edit) for edit in self.edits()]
 
 
 def changed_spec(*edits):
-    """Give a copy of the spec after some edits."""
+    """Return a copy of the spec after some edits."""
     s = copy_of_spec()
     for edit in edits:
         edit(s)
     s.OBJECTIVES = {name: getattr(s, name) for name in s.OBJECTIVES}
-    s.objective_keywords = spec.objective_keywords  # the wrong functions' signatures do not have them
+    s.objective_keywords = (
+        spec.objective_keywords
+    )  # the wrong functions' signatures do not have them
     return s
 
 

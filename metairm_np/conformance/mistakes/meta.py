@@ -2,10 +2,11 @@
 
 import autograd.numpy as np
 
+from metairm_np._autodiff import tree_map
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
-from metairm_np.mlp import squared_norm, zip_map
+from metairm_np.mlp import squared_norm
 
-# ---- the graph ---------------------------------------------------------------------------------------------------------
+# ---- the graph -----------------------------------------------------------------------------------
 
 
 @mistake(
@@ -15,7 +16,11 @@ from metairm_np.mlp import squared_norm, zip_map
     "keep the inner gradient's graph: torch.autograd.grad(..., create_graph=True), jax.grad inside jax.grad",
 )
 def _(s):
-    wrap(s, "descend", lambda right, *args, **given: right(*args, **{**given, "first_order": True}))
+    wrap(
+        s,
+        "inner_loop",
+        lambda right, *args, **given: right(*args, **{**given, "first_order": True}),
+    )
 
 
 @mistake(
@@ -45,12 +50,28 @@ def _(s, which):
     "keep the graph through all inner steps",
 )
 def _(s):
-    def wrong(right, objective, params, inner_lr, inner_steps=1, *, noise=None, first_order=False):
+    def wrong(
+        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
+    ):
         if inner_steps > 1:
-            params = right(objective, params, inner_lr, inner_steps - 1, noise=noise, first_order=True)
-        return right(objective, params, inner_lr, 1, noise=noise and noise[inner_steps - 1 :], first_order=first_order)
+            params = right(
+                objective,
+                params,
+                inner_lr,
+                inner_steps - 1,
+                gradient_noise=gradient_noise,
+                first_order=True,
+            )
+        return right(
+            objective,
+            params,
+            inner_lr,
+            1,
+            gradient_noise=gradient_noise and gradient_noise[inner_steps - 1 :],
+            first_order=first_order,
+        )
 
-    wrap(s, "descend", wrong)
+    wrap(s, "inner_loop", wrong)
 
 
 @mistake(
@@ -60,8 +81,10 @@ def _(s):
 )
 def _(s):
     # 2 constant(g) - g has the value g and the derivative -H
-    inner_gradient(s, lambda g, m: m * (2 * s.constant(g) - g))
-    wrap(s, "hessian_vector_product", lambda right, *args: zip_map(lambda part: -part, right(*args)))
+    inner_gradient(s, lambda g, m: m * (2 * s.stop_gradient(g) - g))
+    wrap(
+        s, "hessian_vector_product", lambda right, *args: tree_map(lambda part: -part, right(*args))
+    )
 
 
 @mistake(
@@ -80,28 +103,32 @@ def _(s, chosen):
         pairs = hyper.get("pairs") or s.all_pairs(len(envs), hyper.get("same_env", False))
         i, noise = chosen(i for i, _ in pairs), hyper.get("gradient_noise")
         inner = {key: hyper[key] for key in ("inner_lr", "inner_steps", "inner_l2") if key in hyper}
-        adapted = s.adapt(params, envs[i], **inner, noise=noise and noise[i])
-        return value + l2 * float(squared_norm(adapted)), zip_map(lambda g, p: g + 2 * l2 * p, gradient, adapted)
+        adapted = s.adapt(params, envs[i], **inner, gradient_noise=noise and noise[i])
+        return value + l2 * float(squared_norm(adapted)), tree_map(
+            lambda g, p: g + 2 * l2 * p, gradient, adapted
+        )
 
     wrap(s, "value_and_grad", wrong)
 
 
-# ---- the inner steps ---------------------------------------------------------------------------------------------------
+# ---- the inner steps -----------------------------------------------------------------------------
 
 
 def inner_gradient(s, change):
     """Replace the gradient g of an inner step, with multipliers m (1 without noise), by change(g, m)."""
 
-    def wrong(right, objective, params, inner_lr, inner_steps=1, *, noise=None, first_order=False):
+    def wrong(
+        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
+    ):
         gradient_of = s.autograd.grad(objective)
         for t in range(inner_steps):
             g = gradient_of(params)
-            g = zip_map(s.constant, g) if first_order else g
-            m = zip_map(np.ones_like, params) if noise is None else noise[t]
-            params = zip_map(lambda p, part, mult: p - inner_lr * change(part, mult), params, g, m)
+            g = tree_map(s.stop_gradient, g) if first_order else g
+            m = tree_map(np.ones_like, params) if gradient_noise is None else gradient_noise[t]
+            params = tree_map(lambda p, part, mult: p - inner_lr * change(part, mult), params, g, m)
         return params
 
-    wrap(s, "descend", wrong)
+    wrap(s, "inner_loop", wrong)
 
 
 @mistake(
@@ -110,7 +137,13 @@ def inner_gradient(s, change):
     "multiply it by alpha once",
 )
 def _(s):
-    wrap(s, "descend", lambda right, objective, params, lr, *args, **given: right(objective, params, lr**2, *args, **given))
+    wrap(
+        s,
+        "inner_loop",
+        lambda right, objective, params, lr, *args, **given: right(
+            objective, params, lr**2, *args, **given
+        ),
+    )
 
 
 @mistake(
@@ -120,13 +153,25 @@ def _(s):
     variants=(1, -1),
 )
 def _(s, more):
-    def wrong(right, objective, params, inner_lr, inner_steps=1, *, noise=None, first_order=False):
+    def wrong(
+        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
+    ):
         if inner_steps + more == 0:
-            return zip_map(lambda p: 1 * p, params)
-        noise = noise and [*noise, noise[-1]]  # for the step too many
-        return right(objective, params, inner_lr, inner_steps + more, noise=noise, first_order=first_order)
+            return tree_map(lambda p: 1 * p, params)
+        gradient_noise = gradient_noise and [
+            *gradient_noise,
+            gradient_noise[-1],
+        ]  # for the step too many
+        return right(
+            objective,
+            params,
+            inner_lr,
+            inner_steps + more,
+            gradient_noise=gradient_noise,
+            first_order=first_order,
+        )
 
-    wrap(s, "descend", wrong)
+    wrap(s, "inner_loop", wrong)
 
 
 @mistake(
@@ -135,13 +180,22 @@ def _(s, more):
     "move every parameter in the inner step",
 )
 def _(s):
-    def wrong(right, objective, params, inner_lr, inner_steps=1, *, noise=None, first_order=False):
+    def wrong(
+        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
+    ):
         for t in range(inner_steps):
-            moved = right(objective, params, inner_lr, 1, noise=noise and noise[t:], first_order=first_order)
+            moved = right(
+                objective,
+                params,
+                inner_lr,
+                1,
+                gradient_noise=gradient_noise and gradient_noise[t:],
+                first_order=first_order,
+            )
             params = [(W, b) for (W, _), (_, b) in zip(moved, params)]
         return params
 
-    wrap(s, "descend", wrong)
+    wrap(s, "inner_loop", wrong)
 
 
 @mistake(
@@ -159,7 +213,7 @@ def _(s):
     wrap(s, "value_and_grad", wrong)
 
 
-# ---- DropGrad ----------------------------------------------------------------------------------------------------------
+# ---- DropGrad ------------------------------------------------------------------------------------
 
 
 @mistake(
@@ -169,7 +223,11 @@ def _(s):
 )
 def ignore_noise(s):
     """Take the inner steps without noise."""
-    wrap(s, "descend", lambda right, *args, **given: right(*args, **{**given, "noise": None}))
+    wrap(
+        s,
+        "inner_loop",
+        lambda right, *args, **given: right(*args, **{**given, "gradient_noise": None}),
+    )
 
 
 @mistake(
@@ -178,7 +236,7 @@ def ignore_noise(s):
     "multiply inside the graph: the way back is v - alpha H (m v)",
 )
 def _(s):
-    inner_gradient(s, lambda g, m: s.constant(m * g - g) + g)
+    inner_gradient(s, lambda g, m: s.stop_gradient(m * g - g) + g)
 
 
 @mistake(
@@ -191,13 +249,15 @@ def _(s, which):
     def wrong(right, name, params, envs, gradient_noise=None, **hyper):
         value, gradient = right(name, params, envs, **hyper)
         i, t = which
-        return value, gradient if gradient_noise is None else zip_map(lambda m, g: m * g, gradient_noise[i][t], gradient)
+        return value, gradient if gradient_noise is None else tree_map(
+            lambda m, g: m * g, gradient_noise[i][t], gradient
+        )
 
     ignore_noise(s)
     wrap(s, "value_and_grad", wrong)
 
 
-# ---- environments and pairs --------------------------------------------------------------------------------------------
+# ---- environments and pairs ----------------------------------------------------------------------
 
 
 @mistake(
@@ -212,12 +272,23 @@ def _(s):
 def replace_adapted(s, adapted_of):
     """Replace theta'_i by adapted_of(order, adapt)[i]; adapt(i, start) gives theta'_i from any start, theta by default."""
 
-    def wrong(right, params, envs, inner_lr, inner_steps=1, *, same_env=False, gradient_noise=None, pairs=None, **given):
+    def wrong(
+        right,
+        params,
+        envs,
+        inner_lr,
+        inner_steps=1,
+        *,
+        same_env=False,
+        gradient_noise=None,
+        pairs=None,
+        **given,
+    ):
         pairs = s.all_pairs(len(envs), same_env) if pairs is None else pairs
 
         def adapt(i, start=params):
             noise = gradient_noise and gradient_noise[i]
-            return s.adapt(start, envs[i], inner_lr, inner_steps, noise=noise, **given)
+            return s.adapt(start, envs[i], inner_lr, inner_steps, gradient_noise=noise, **given)
 
         adapted = adapted_of(sorted({i for i, _ in pairs}), adapt)
         return np.array([s.risk(adapted[i], envs[j]) for i, j in pairs])
@@ -254,7 +325,14 @@ def change_pairs(s, change):
     """Replace the pairs that are evaluated."""
 
     def wrong(right, params, envs, *args, same_env=False, pairs=None, **given):
-        return right(params, envs, *args, same_env=same_env, pairs=change(pairs, len(envs), same_env), **given)
+        return right(
+            params,
+            envs,
+            *args,
+            same_env=same_env,
+            pairs=change(pairs, len(envs), same_env),
+            **given,
+        )
 
     wrap(s, "meta_losses", wrong)
 
@@ -265,7 +343,9 @@ def change_pairs(s, change):
     "adapt to i, evaluate on j",
 )
 def _(s):
-    change_pairs(s, lambda pairs, n, same: [(j, i) for i, j in pairs or s.all_pairs(n)] if not same else None)
+    change_pairs(
+        s, lambda pairs, n, same: [(j, i) for i, j in pairs or s.all_pairs(n)] if not same else None
+    )
 
 
 @mistake(
@@ -277,7 +357,7 @@ def _(s):
     change_pairs(s, lambda pairs, n, same: None)
 
 
-# ---- the braces of Eq. 6 -----------------------------------------------------------------------------------------------
+# ---- the braces of Eq. 6 -------------------------------------------------------------------------
 
 
 def braces(s, combine):
@@ -323,7 +403,13 @@ def _(s, change):
     "use the population form: torch.std(unbiased=False), numpy's std",
 )
 def _(s):
-    wrap(s, "sigma", lambda right, L: right(L) * (len(L) / (len(L) - 1)) ** 0.5 if len(L) > 1 else np.nan * right(L))
+    wrap(
+        s,
+        "sigma",
+        lambda right, L: (
+            right(L) * (len(L) / (len(L) - 1)) ** 0.5 if len(L) > 1 else np.nan * right(L)
+        ),
+    )
 
 
 @mistake(
@@ -341,7 +427,7 @@ def _(s):
     "keep sigma in the graph",
 )
 def _(s):
-    wrap(s, "sigma", lambda right, L: s.constant(right(L)))
+    wrap(s, "sigma", lambda right, L: s.stop_gradient(right(L)))
 
 
 @mistake(

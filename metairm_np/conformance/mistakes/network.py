@@ -5,12 +5,16 @@ import autograd.numpy as np
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 from metairm_np.mlp import squared_norm
 
-# ---- the risk ----------------------------------------------------------------------------------------------------------
+# ---- the risk ------------------------------------------------------------------------------------
 
 
 def binary(s, wrong):
     """Replace the risk of two classes by `wrong`, which gets the original, f (n, 1) and y."""
-    wrap(s, "risk_of", lambda right, f, y: wrong(right, f, y) if f.shape[1] == 1 else right(f, y))
+    wrap(
+        s,
+        "cross_entropy",
+        lambda right, f, y: wrong(right, f, y) if f.shape[1] == 1 else right(f, y),
+    )
 
 
 @mistake(
@@ -41,7 +45,7 @@ def _(s):
         e = np.exp(f - np.max(f, axis=1, keepdims=True))
         return right(e / np.sum(e, axis=1, keepdims=True), y) if f.shape[1] > 1 else right(f, y)
 
-    wrap(s, "risk_of", wrong)
+    wrap(s, "cross_entropy", wrong)
 
 
 @mistake(
@@ -67,7 +71,7 @@ def _(s, lowest):
     "take the mean over the samples of each environment",
 )
 def _(s):
-    wrap(s, "risk_of", lambda right, f, y: len(y) * right(f, y))
+    wrap(s, "cross_entropy", lambda right, f, y: len(y) * right(f, y))
 
 
 @mistake(
@@ -96,7 +100,7 @@ def _(s):
     binary(s, wrong)
 
 
-# ---- the network -------------------------------------------------------------------------------------------------------
+# ---- the network ---------------------------------------------------------------------------------
 
 
 def perceptron(s, layer, relu):
@@ -111,7 +115,7 @@ def perceptron(s, layer, relu):
 
 
 def affine(x, W, b):
-    """Give x W + b."""
+    """Return x W + b."""
     return np.dot(x, W) + b
 
 
@@ -151,7 +155,7 @@ def _(s, where):
     wrap(s, "value_and_grad", wrong)
 
 
-# ---- the norm ----------------------------------------------------------------------------------------------------------
+# ---- the norm ------------------------------------------------------------------------------------
 
 
 @mistake(
@@ -173,7 +177,11 @@ def _(s, where):
     if where == "everywhere":
         s.squared_norm = lambda params: squared_norm(params) / 2
     else:
-        wrap(s, "value_and_grad", lambda right, *args, l2=0.0, **hyper: right(*args, l2=l2 / 2, **hyper))
+        wrap(
+            s,
+            "value_and_grad",
+            lambda right, *args, l2=0.0, **hyper: right(*args, l2=l2 / 2, **hyper),
+        )
 
 
 @mistake(

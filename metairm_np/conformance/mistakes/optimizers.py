@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from metairm_np._autodiff import tree_map
 from metairm_np.conformance.mistakes.catalogue import mistake
-from metairm_np.mlp import zip_map
 from metairm_np.optimizers import SGD, Adam
 
 
@@ -11,28 +11,37 @@ class UncorrectedAdam(Adam):
     """Adam without bias correction."""
 
     def step(self, params, gradient):
-        """Give the next parameters."""
+        """Return the next parameters."""
         super().step(params, gradient)
-        return zip_map(lambda p, m, v: p - self.lr * m / (np.sqrt(v) + self.epsilon), params, self.m, self.v)
+        return tree_map(
+            lambda p, m, v: p - self.lr * m / (np.sqrt(v) + self.epsilon), params, self.m, self.v
+        )
 
 
 class EpsilonInsideAdam(Adam):
     """Adam with epsilon inside the root."""
 
     def step(self, params, gradient):
-        """Give the next parameters."""
+        """Return the next parameters."""
         super().step(params, gradient)
         a, b = 1 / (1 - self.beta1**self.t), 1 / (1 - self.beta2**self.t)
-        return zip_map(lambda p, m, v: p - self.lr * a * m / np.sqrt(b * v + self.epsilon), params, self.m, self.v)
+        return tree_map(
+            lambda p, m, v: p - self.lr * a * m / np.sqrt(b * v + self.epsilon),
+            params,
+            self.m,
+            self.v,
+        )
 
 
 class NesterovSGD(SGD):
     """SGD with Nesterov momentum."""
 
     def step(self, params, gradient):
-        """Give the next parameters."""
+        """Return the next parameters."""
         super().step(params, gradient)
-        return zip_map(lambda p, v, g: p - self.lr * (self.momentum * v + g), params, self.velocity, gradient)
+        return tree_map(
+            lambda p, v, g: p - self.lr * (self.momentum * v + g), params, self.velocity, gradient
+        )
 
 
 class DampenedSGD(SGD):
@@ -41,9 +50,9 @@ class DampenedSGD(SGD):
     first_too = True
 
     def step(self, params, gradient):
-        """Give the next parameters."""
+        """Return the next parameters."""
         weight = 1.0 if self.velocity is None and not self.first_too else 1 - self.momentum
-        return super().step(params, zip_map(lambda g: weight * g, gradient))
+        return super().step(params, tree_map(lambda g: weight * g, gradient))
 
 
 @mistake(
@@ -73,11 +82,13 @@ def _(s):
 def _(s, factor):
     def steps(name, params, envs, optimizer, steps, l2=0.0, **hyper):
         shrink = 1 - factor * l2 * optimizer["lr"]
-        rule = s.OPTIMIZERS[optimizer["name"]](**{key: value for key, value in optimizer.items() if key != "name"})
+        rule = s.OPTIMIZERS[optimizer["name"]](
+            **{key: value for key, value in optimizer.items() if key != "name"}
+        )
         path = []
         for _ in range(steps):
             _, gradient = s.value_and_grad(name, params, envs, **hyper)
-            params = rule.step(zip_map(lambda p: shrink * p, params), gradient)
+            params = rule.step(tree_map(lambda p: shrink * p, params), gradient)
             path.append(params)
         return path
 

@@ -1,0 +1,1 @@
+"""Many trials: serial, in local processes or on Dask, whatever stops them."""

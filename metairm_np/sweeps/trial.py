@@ -1,0 +1,221 @@
+"""One trial: a small value that any process can carry out, and the record that it gives."""
+
+import json
+import os
+import platform
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+
+import numpy as np
+
+from metairm_np import fast
+from metairm_np._seeds import child
+from metairm_np._version import __version__
+from metairm_np.experiments.files import make_data, resolve, row_of
+from metairm_np.fast import _blas
+from metairm_np.fast.sums import THREAD_VARIABLES
+from metairm_np.sweeps.folder import name_of
+from metairm_np.training.checkpoint import Checkpoint
+from metairm_np.training.loop import ENGINES, train
+
+VARIABLES = (
+    *THREAD_VARIABLES,
+    "OPENBLAS_CORETYPE",
+)  # of the environment, that the results may depend on
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What decides one trial, and what to keep of it. It is small: whoever carries it out makes the data.
+
+    Parameters
+    ----------
+    config : str
+        The experiment's config as JSON.
+    algorithm : str
+    case : str
+        The experiment's among the cases of its study, "" if there is only one.
+    trial, seed : int
+        The trial's number, and the seed of the run.
+    dtype, engine : str
+    audit_every : int
+    setting : int, optional
+        In a search, the number of the setting that is tried.
+    checkpoint : Checkpoint, optional
+    keep_params : bool
+        Whether the final parameters are wanted, too.
+    version : str
+        The release of metairm_np that may carry it out.
+    """
+
+    config: str
+    algorithm: str
+    case: str
+    trial: int
+    seed: int
+    dtype: str
+    engine: str = "fast"
+    audit_every: int = 50
+    setting: int | None = None
+    checkpoint: Checkpoint | None = None
+    keep_params: bool = False
+    version: str = __version__
+
+    @property
+    def name(self):
+        """The stem of its files' names."""
+        return name_of(self.row, self.trial, self.setting)
+
+    @property
+    def row(self):
+        """The row of the study's tables that it belongs to."""
+        return row_of(self.algorithm, self.case)
+
+
+class WorkersError(RuntimeError):
+    """What should carry out trials cannot."""
+
+
+ONE_AT_A_TIME = (
+    threading.Lock()
+)  # autograd's tracing is not made for threads, and a worker may have several
+
+
+@lru_cache(maxsize=1)
+def experiment_of(config):
+    """Return the Experiment of a config."""
+    return resolve(json.loads(config))
+
+
+@lru_cache(maxsize=1)
+def data_of(environment, seed, trial, dtype):
+    """Return the data of a trial, which its algorithms and settings share; `environment` is the config's, as JSON."""
+    return make_data(json.loads(environment), child(seed, trial), dtype)
+
+
+def carry_out(task, on_step=None):
+    """Run a trial, and give its record and, if the task wants them, its parameters, or else None.
+
+    Raises
+    ------
+    WorkersError
+        If this is not the release of metairm_np that the task is for.
+    """
+    if task.version != __version__:
+        raise WorkersError(
+            f"a worker has metairm_np {__version__}, this command {task.version}; install the same release everywhere"
+        )
+    with ONE_AT_A_TIME:
+        experiment = experiment_of(task.config)
+        data = data_of(
+            json.dumps(experiment.config["environment"]), task.seed, task.trial, task.dtype
+        )
+        record, params = run_trial(
+            experiment,
+            task.algorithm,
+            data,
+            task.seed,
+            task.trial,
+            engine=task.engine,
+            audit_every=task.audit_every,
+            on_step=on_step,
+            checkpoint=task.checkpoint,
+        )
+    return {
+        "name": task.name,
+        "case": task.case,
+        "setting": task.setting,
+        **record,
+    }, params if task.keep_params else None
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
+def run_trial(
+    experiment,
+    algorithm,
+    data,
+    seed,
+    trial,
+    *,
+    engine="fast",
+    audit_every=50,
+    on_step=None,
+    checkpoint=None,
+):
+    """Train `algorithm` on the environments `data`, and give the record of the trial, a dict fit for JSON, and the parameters.
+
+    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms.
+    If there is a checkpoint, the trial goes on from there; "seconds" are then those since.
+    """
+    settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
+    data = data.greyscale() if settings.greyscale else data
+    test = [data.test(p_e) for p_e in experiment.test_p]
+    watched = [env for env in test if env.p_e in experiment.table_p]
+    began = time.perf_counter()
+    result = train(
+        settings,
+        data.train,
+        data.validation,
+        child(seed, trial),
+        n_classes=data.n_classes,
+        test=watched,
+        engine=module,
+        audit_every=audit_every,
+        on_step=on_step,
+        checkpoint=checkpoint,
+    )
+    seconds = time.perf_counter() - began
+    record = {
+        "algorithm": algorithm,
+        "trial": trial,
+        "seed": seed,
+        "dtype": data.train[0].dtype.name,
+        "status": result.status.value,
+        "message": result.message,
+        "step": result.step,
+        "last_step": result.last_step,
+        "seconds": round(seconds, 3),
+        "engine": engine,
+        "audit": result.audit,
+        "watched_p_e": experiment.table_p,
+        "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
+        "validation_risk": [float(module.risk(result.params, env)) for env in data.validation],
+        "validation_accuracy": [module.accuracy(result.params, env) for env in data.validation],
+        "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
+        "settings": experiment.config["algorithms"][algorithm],
+        "machine": machine(),
+        "history": result.history,
+    }
+    return record, result.params
+
+
+def machine():
+    """Return what the results may depend on besides the config: versions, BLAS, processor and threads."""
+    built_with = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "metairm_np": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "autograd": version("autograd"),
+        "scipy": version("scipy"),
+        "blas": f"{built_with.get('name', 'unknown')} {built_with.get('version', '')}".strip(),
+        "blas_kernels": _blas.kernels() or "unknown",
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": _blas.cores(),
+        "threads": fast.threads(),
+        "thread_variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            )
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

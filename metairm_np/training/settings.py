@@ -1,0 +1,143 @@
+"""How one algorithm is trained."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from metairm_np import _checks, spec
+from metairm_np._autodiff import tree_map
+from metairm_np.environments import Environment
+from metairm_np.mlp import init_mlp
+from metairm_np.training.stopping import StoppingRule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one algorithm is trained. Unless said otherwise every number is >= 0.
+
+    Parameters
+    ----------
+    objective : {"erm", "irmv1", "v_rex", "mm_rex", "meta_irm"}
+    hyper : dict, default {}
+        The objective's keywords, such as inner_lr and std_weight; see `metairm_np.spec`.
+    hidden : sequence of int, default (256,)
+        Widths of the hidden layers.
+    init : {"glorot", "fan_in"}, default "glorot"
+        How the first parameters are drawn, see `init_mlp`.
+    greyscale : bool, default False
+        Train and test on the trial's greyscale twin.
+    optimizer : {"adam", "sgd"}, default "adam"
+    lr : float, default 0.001
+    momentum : float in [0, 1], default 0
+        Of "sgd".
+    steps : int, default 500
+        The largest number of updates, each on all samples.
+    l2 : float, default 0
+        Weight of ||theta||^2 in the objective.
+    anneal_steps : int, default 0
+        For so many steps the penalty has its initial weight: penalty_weight = 1, or lambda_min = 0
+        for "mm_rex".
+    rescale : bool, default False
+        Divide the whole objective by the penalty's weight (1 - E lambda_min for "mm_rex") once that
+        exceeds 1.
+    dropgrad : float in [0, 1), default 0
+        p of Gaussian DropGrad: inner gradients are multiplied by N(1, p / (1 - p)) (Tseng et al.,
+        2020).
+    sample_pairs : bool, default False
+        Evaluate each adapted theta'_i on one sampled environment j != i a step instead of all
+        (Algorithm 1).
+    early_stopping : StoppingRule, optional
+    """
+
+    objective: str
+    hyper: dict = field(default_factory=dict)
+    hidden: tuple = (256,)
+    init: str = "glorot"
+    greyscale: bool = False
+    optimizer: str = "adam"
+    lr: float = 0.001
+    momentum: float = 0.0
+    steps: int = 500
+    l2: float = 0.0
+    anneal_steps: int = 0
+    rescale: bool = False
+    dropgrad: float = 0.0
+    sample_pairs: bool = False
+    early_stopping: StoppingRule | None = None
+
+    def __post_init__(self):
+        _checks.choice("objective", self.objective, spec.OBJECTIVES)
+        _checks.choice("init", self.init, ("glorot", "fan_in"))
+        _checks.choice("optimizer", self.optimizer, ("adam", "sgd"))
+        if not isinstance(self.hidden, (list, tuple)):
+            raise TypeError(
+                f"hidden is {self.hidden!r}; give a list of widths such as [256], or [] for no hidden layer"
+            )
+        for width in self.hidden:
+            _checks.count("a width in hidden", width, 1)
+        for name in ("greyscale", "rescale", "sample_pairs"):
+            _checks.switch(name, getattr(self, name))
+        _checks.number("lr", self.lr, low=0)
+        _checks.number("momentum", self.momentum, 0, 1)
+        _checks.count("steps", self.steps, 0)
+        _checks.count("anneal_steps", self.anneal_steps, 0)
+        _checks.number("dropgrad", self.dropgrad, 0, 0.999)
+        self.check_for(n_envs=2)
+        if self.objective != "meta_irm" and (self.dropgrad or self.sample_pairs):
+            raise ValueError(
+                f"dropgrad and sample_pairs are for meta_irm, the objective is {self.objective!r}; leave them out"
+            )
+        if self.sample_pairs and self.hyper.get("same_env"):
+            raise ValueError(
+                "sample_pairs samples other environments, same_env uses none; leave one of them out"
+            )
+        if self.objective in ("erm", "meta_irm") and (self.anneal_steps or self.rescale):
+            raise ValueError(
+                f"anneal_steps and rescale act on a penalty's weight, {self.objective!r} has none; leave them out"
+            )
+
+    def check_for(self, n_envs, n_validation=2):
+        """Raise ValueError or TypeError unless one can train so on `n_envs` environments with `n_validation` held-out sets."""
+        # the objective itself checks its keywords, on the smallest problem there is
+        tiny = Environment(np.zeros((1, 1)), np.zeros(1, int))
+        spec.value_and_grad(
+            self.objective, init_mlp((1, 1), 0), [tiny] * n_envs, l2=self.l2, **self.hyper
+        )
+        if self.early_stopping and n_validation < 2:
+            raise ValueError(
+                f"early stopping compares 2 or more validation sets, got {n_validation}; hold some data out (validation > 0)"
+            )
+
+
+def hyper_at(settings, step, n_envs):
+    """Return the objective's keywords at `step` and the weight of its penalty, after annealing."""
+    hyper = dict(settings.hyper)
+    annealed = step < settings.anneal_steps
+    if settings.objective in ("irmv1", "v_rex"):
+        if annealed:
+            hyper["penalty_weight"] = 1.0
+        return hyper, hyper["penalty_weight"]
+    if settings.objective == "mm_rex":
+        if annealed:
+            hyper["lambda_min"] = 0.0
+        return hyper, 1 - n_envs * hyper["lambda_min"]  # the weight of the largest risk
+    return hyper, 1.0
+
+
+def random_hyper(settings, rng, params, n_envs):
+    """Draw what one step of meta-IRM takes at random: the DropGrad multipliers and the sampled pairs."""
+    drawn = {}
+    if settings.dropgrad:
+        std = (settings.dropgrad / (1 - settings.dropgrad)) ** 0.5
+
+        def multiplier(part):
+            return (1 + std * rng.standard_normal(part.shape)).astype(part.dtype)
+
+        inner_steps = settings.hyper.get("inner_steps", 1)
+        drawn["gradient_noise"] = [
+            [tree_map(multiplier, params) for _ in range(inner_steps)] for _ in range(n_envs)
+        ]
+    if settings.sample_pairs:
+        others = [(i + rng.integers(1, n_envs)) % n_envs for i in range(n_envs)]
+        drawn["pairs"] = list(enumerate(others))
+    return drawn

@@ -1,0 +1,237 @@
+"""Painted environments: their groups hold the dense environment, in columns and rows ordered so that zeros come last."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from metairm_np import Environment
+from metairm_np.environments import _packing
+from metairm_np.environments._packing import staircase
+
+relaxed = settings(max_examples=60, deadline=None)
+seeds = st.integers(0, 2**32 - 1)
+filled = st.tuples(st.integers(1, 20), st.integers(1, 12)).flatmap(
+    lambda shape: arrays(bool, shape)
+)
+
+
+@st.composite
+def paintings(draw):
+    """Draw the arguments of `painted`: images with many zeros, some of them black, in channels that may have none."""
+    n, p, n_channels = draw(st.integers(1, 30)), draw(st.integers(1, 12)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(seeds))
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    grey = (
+        rng.normal(size=(n, p)) * (rng.random((n, p)) < draw(st.sampled_from([0.1, 0.5, 1.0])))
+    ).astype(dtype)
+    used = draw(st.lists(st.integers(0, n_channels - 1), min_size=1, unique=True))
+    return grey, rng.choice(used, n), n_channels, rng.integers(5, size=n)
+
+
+def dense(grey, channel, n_channels):
+    """Paint without groups."""
+    x = np.zeros((len(grey), n_channels, grey.shape[1]), grey.dtype)
+    for s, z in enumerate(channel):
+        x[s, z] = grey[s]
+    return x.reshape(len(grey), -1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_packing, "ROWS", 7)
+        yield
+
+
+def check_groups(env, x):
+    """Check the groups of `env`, whose inputs are known to be `x`."""
+    blocks = [block for group in env.groups for block in group.blocks]
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([block.rows for block in blocks])), np.arange(len(env))
+    )
+    rebuilt = np.zeros_like(x)
+    for columns, ones, blocks in env.groups:
+        columns = np.arange(x.shape[1])[columns]
+        widths = [block.x.shape[1] - ones for block in blocks]
+        assert (
+            len(set(columns)) == len(columns) >= widths[-1]
+        )  # `take` may leave out the samples that need the last columns
+        assert widths == sorted(widths)
+        for block, width in zip(blocks, widths):
+            assert 0 < len(block.x) == len(block.y) == len(block.rows) <= 7
+            if ones:
+                np.testing.assert_array_equal(block.x[:, 0], 1)
+            rebuilt[np.ix_(block.rows, columns[:width])] = block.x[:, ones:]
+            np.testing.assert_array_equal(block.y, env.y[block.rows])
+    np.testing.assert_array_equal(rebuilt, x)
+
+
+# ---- staircase -----------------------------------------------------------------------------------
+
+
+@relaxed
+@given(filled)
+def test_every_row_ends_at_its_width(filled):
+    order, widths = staircase(filled)
+    np.testing.assert_array_equal(np.sort(order), np.arange(filled.shape[1]))
+    assert widths.shape == filled.shape[:1]
+    for row, width in zip(filled[:, order], widths):
+        assert not row[width:].any()
+        assert width == 0 or row[width - 1]
+
+
+@relaxed
+@given(filled)
+def test_the_column_filled_in_the_fewest_rows_comes_last(filled):
+    order, widths = staircase(filled)
+    for place in range(len(order), 0, -1):
+        left = filled[widths <= place]
+        counts = left.sum(axis=0)
+        assert counts[order[place - 1]] == min(counts[order[:place]])
+
+
+def test_a_staircase_is_found_whatever_the_order():
+    rng = np.random.default_rng(0)
+    steps = np.tri(9, dtype=bool)[:, rng.permutation(9)][rng.permutation(9)]
+    order, widths = staircase(steps)
+    np.testing.assert_array_equal(
+        steps[:, order], np.arange(9) < widths[:, None]
+    )  # no empty place on any step
+
+
+def test_staircase_of_nothing_and_of_everything():
+    np.testing.assert_array_equal(staircase(np.zeros((3, 4), bool))[1], [0, 0, 0])
+    np.testing.assert_array_equal(staircase(np.ones((3, 4), bool))[1], [4, 4, 4])
+
+
+# ---- painted -------------------------------------------------------------------------------------
+
+
+@relaxed
+@given(paintings())
+def test_painted_is_the_dense_painting(painting):
+    grey, channel, n_channels, y = painting
+    env = Environment.painted(*painting, name="a", p_e=0.1)
+    x = dense(grey, channel, n_channels)
+    assert (env.shape, env.dtype, len(env)) == (x.shape, grey.dtype, len(y))
+    assert (env.name, env.p_e) == ("a", 0.1)
+    check_groups(env, x)
+    assert len(env.groups) == len(set(channel))
+    assert env.x.dtype == grey.dtype
+    np.testing.assert_array_equal(env.x, x)
+    np.testing.assert_array_equal(env.y, y)
+    assert env.x is env.x  # put together once
+
+
+@relaxed
+@given(paintings())
+def test_a_block_has_no_more_columns_than_it_needs(painting):
+    for group in Environment.painted(*painting).groups:
+        assert len(group.columns) == group.blocks[-1].x.shape[1] - 1
+        for block in group.blocks:
+            assert block.x[-1, -1] != 0  # it may be the one of a black image
+
+
+@relaxed
+@given(paintings())
+def test_one_channel_is_the_grey_images(painting):
+    grey, channel, _, y = painting
+    env = Environment.painted(grey, np.zeros_like(channel), 1, y)
+    check_groups(env, grey)
+    np.testing.assert_array_equal(env.x, grey)
+
+
+def test_whole_numbers_become_float64():
+    env = Environment.painted(np.array([[0, 3]]), np.array([1]), 2, np.array([0]))
+    assert env.dtype == env.x.dtype == np.float64
+    np.testing.assert_array_equal(env.x, [[0, 0, 0, 3]])
+
+
+def test_all_black():
+    env = Environment.painted(np.zeros((3, 4)), np.array([0, 1, 0]), 2, np.array([0, 1, 1]))
+    assert [block.x.tolist() for group in env.groups for block in group.blocks] == [
+        [[1], [1]],
+        [[1]],
+    ]
+    np.testing.assert_array_equal(env.x, np.zeros((3, 8)))
+
+
+def test_painted_refuses_what_the_constructor_refuses():
+    with pytest.raises(ValueError, match="NaN or infinity in 1 rows, the first is row 1"):
+        Environment.painted(np.array([[0.0], [np.nan]]), np.array([0, 0]), 1, np.array([0, 0]))
+    with pytest.raises(ValueError, match="label -1"):
+        Environment.painted(np.ones((1, 2)), np.array([0]), 1, np.array([-1]))
+    with pytest.raises(ValueError, match=r"shape \(1, 2\) and y \(2,\)"):
+        Environment.painted(np.ones((1, 2)), np.array([0]), 1, np.array([0, 0]))
+    for channel in ([1], []):
+        with pytest.raises(ValueError, match="give one number for each of 2 samples"):
+            Environment.painted(np.ones((2, 2)), np.array(channel), 2, np.array([0, 0]))
+
+
+@pytest.mark.parametrize(("channel", "told"), [([-1, 0], "-1"), ([0, 0.5], "0.5"), ([0, 2], "2")])
+def test_painted_refuses_channels_that_are_not_there(channel, told):
+    with pytest.raises((ValueError, TypeError), match=f"channel holds {told}"):
+        Environment.painted(np.ones((2, 2)), np.array(channel), 2, np.array([0, 0]))
+
+
+def test_x_and_y_of_a_painted_environment_are_read_only():
+    env = Environment.painted(np.ones((2, 3)), np.array([0, 1]), 2, np.array([0, 1]))
+    for twin in (env, env.astype("float32"), env.take([1])):
+        for array in (twin.x, twin.y):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
+# ---- take and astype -----------------------------------------------------------------------------
+
+
+@relaxed
+@given(paintings(), st.data())
+def test_take(painting, data):
+    env = Environment.painted(*painting, name="a", p_e=0.1)
+    chosen = data.draw(st.permutations(range(len(env))))
+    chosen = np.array(chosen[: data.draw(st.integers(1, len(env)))])
+    x = dense(*painting[:3])
+    for whole in (env, Environment(x, env.y, name="a", p_e=0.1)):
+        if data.draw(st.booleans()):
+            whole.x  # noqa: B018 -- put together before
+        part = whole.take(chosen)
+        check_groups(part, x[chosen])
+        np.testing.assert_array_equal(part.x, x[chosen])
+        np.testing.assert_array_equal(part.y, env.y[chosen])
+        assert (part.shape, part.dtype, len(part)) == (
+            (len(chosen), x.shape[1]),
+            x.dtype,
+            len(chosen),
+        )
+        assert (part.name, part.p_e) == ("a", 0.1)
+        np.testing.assert_array_equal(whole.x, x)  # the whole is left alone
+        twice = part.take(np.arange(len(part))[::-1])
+        check_groups(twice, x[chosen[::-1]])
+
+
+@pytest.mark.parametrize("rows", [[], [0, 0]])
+def test_take_refuses_none_and_twice_the_same(rows):
+    with pytest.raises(ValueError, match="give one or more, each once"):
+        Environment(np.ones((2, 1)), np.zeros(2, int)).take(rows)
+
+
+@relaxed
+@given(paintings(), st.sampled_from(["float32", "float64"]))
+def test_astype(painting, dtype):
+    x = dense(*painting[:3])
+    for env in (Environment.painted(*painting, name="a"), Environment(x, painting[3], name="a")):
+        twin = env.astype(dtype)
+        assert (twin is env) == (x.dtype == dtype)
+        assert (twin.shape, twin.dtype, twin.x.dtype, twin.name) == (
+            x.shape,
+            np.dtype(dtype),
+            np.dtype(dtype),
+            "a",
+        )
+        check_groups(twin, x.astype(dtype))
+        np.testing.assert_array_equal(twin.x, x.astype(dtype))
+        assert twin.y is env.y
+        assert env.dtype == x.dtype

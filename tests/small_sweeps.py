@@ -1,0 +1,74 @@
+"""A sweep of a second or two, and what its records have in common whatever carried it out."""
+
+import json
+
+from metairm_np.experiments.files import load
+from metairm_np.sweeps import sweep
+from metairm_np.sweeps.folder import Folder
+
+SMALL = [
+    "n_per_env=60",
+    "steps=30",
+    "hidden=[4]",
+    "p_e=[0.9]",
+    "table=[0.9]",
+    "environment.generator=synthetic_digits",
+]
+ALGORITHMS = ["erm", "v_rex"]
+OPTIONS = [part for text in SMALL for part in ("--set", text)]
+
+
+def experiment(*changes):
+    return load("cmnist", [*SMALL, *changes])
+
+
+def tasks(path, trials=3, changes=(), **options):
+    return sweep.tasks_of(
+        experiment(*changes), ALGORITHMS, range(trials), 0, "float32", Folder(path), **options
+    )
+
+
+def run(path, trials=3, workers=None, listener=None, **options):
+    sweep.run(tasks(path, trials, **options), Folder(path), workers, listener)
+    return records(path)
+
+
+def records(path):
+    """Return what is a pure function of settings and seed in each stored record."""
+    found = {
+        file.name: json.loads(file.read_text()) for file in sorted((path / "trials").glob("*.json"))
+    }
+    varies = ("seconds", "crc32", "machine")
+    return {
+        name: {key: value for key, value in record.items() if key not in varies}
+        for name, record in found.items()
+    }
+
+
+class Heard(sweep.Listener):
+    """Keeps what it hears as (what, trial's name)."""
+
+    def __init__(self):
+        self.all, self.failures, self.n_waiting = [], [], 0
+
+    def reused(self, record):
+        self.all.append(("reused", record["name"]))
+
+    def begun(self, task):
+        self.all.append(("begun", task.name))
+
+    def lost(self, task):
+        self.all.append(("lost", task.name))
+
+    def finished(self, record):
+        self.all.append(("finished", record["name"]))
+
+    def failed(self, record):
+        self.all.append(("failed", record["name"]))
+        self.failures.append(record)
+
+    def waiting(self, n):
+        self.n_waiting = n
+
+    def names(self, what):
+        return [name for kind, name in self.all if kind == what]

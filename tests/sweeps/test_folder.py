@@ -1,0 +1,264 @@
+"""Run folders: damage is noticed, disks that are full or read-only are one sentence, and nothing finished is lost."""
+
+import ctypes
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from small_sweeps import OPTIONS, Heard, experiment, records, run, tasks
+
+from metairm_np import _storage
+from metairm_np.sweeps.folder import Folder, name_of, npz
+
+DROP_FROM_BOUNDING_SET, DAC_OVERRIDE = 24, 1  # of prctl and capabilities on Linux
+
+
+def command(cwd, *options, limit=None, fair=False):
+    """Run the command line, with files of at most `limit` bytes, and, if `fair`, without root's right to write anywhere."""
+
+    def prepare():
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        if fair and os.geteuid() == 0:
+            assert ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, 0, 0, 0) == 0
+
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "metairm_np.run",
+            "cmnist",
+            *OPTIONS,
+            "--algorithms",
+            "erm,v_rex",
+            *options,
+        ],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=prepare,
+    )
+
+
+def harmed(good):
+    """Return damaged versions of a file's bytes."""
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 1
+    return {
+        "empty": b"",
+        "half": good[: len(good) // 2],
+        "bit": bytes(flipped),
+        "other": b"\x00\xff[]",
+        "long": good + b" ",
+    }
+
+
+@pytest.mark.parametrize("harm", ["empty", "half", "bit", "other", "long"])
+def test_a_damaged_record_is_set_aside_and_the_trial_runs_again(harm, tmp_path):
+    whole = run(tmp_path)
+    path = Folder(tmp_path).record_path("erm-001")
+    bad = harmed(path.read_bytes())[harm]
+    path.write_bytes(bad)
+    heard = Heard()
+    assert run(tmp_path, listener=heard) == whole
+    assert heard.names("finished") == ["erm-001"]
+    assert path.with_name("erm-001.json.damaged").read_bytes() == bad
+
+
+@pytest.mark.parametrize("harm", ["empty", "half", "bit", "other", "long"])
+def test_damaged_parameters_are_set_aside_and_the_trial_runs_again(harm, tmp_path):
+    run(tmp_path, keep_params=True)
+    path = Folder(tmp_path).params_path("v_rex-000")
+    good = path.read_bytes()
+    path.write_bytes(harmed(good)[harm])
+    heard = Heard()
+    run(tmp_path, listener=heard, keep_params=True)
+    assert heard.names("finished") == ["v_rex-000"]
+    assert path.read_bytes() == good
+    assert path.with_name("v_rex-000.params.npz.damaged").exists()
+
+
+def test_a_record_that_cannot_be_stored_leaves_its_checkpoint(tmp_path, monkeypatch):
+    folder = Folder(tmp_path)
+    folder.checkpoint_path("erm-000").parent.mkdir()
+    folder.checkpoint_path("erm-000").write_text("state")
+    folder.failure_path("erm-000").write_text("{}")
+    monkeypatch.setattr(
+        _storage,
+        "write_record",
+        lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+    )
+    with pytest.raises(OSError):
+        folder.store("erm-000", {"a": 1})
+    assert folder.checkpoint_path("erm-000").exists()
+    monkeypatch.undo()
+    folder.store("erm-000", {"a": 1})
+    assert [path.name for path in (tmp_path / "trials").iterdir()] == ["erm-000.json"]
+
+
+def test_summary_leaves_out_what_is_long_but_checks_it(tmp_path):
+    folder, record = (
+        Folder(tmp_path),
+        {"a": ', "settings": ', "b": {"c": 1}, "settings": {"d": 2}, "history": [{"step": 0}]},
+    )
+    folder.store("erm-000", record)
+    assert folder.summary("erm-000") == {"a": ', "settings": ', "b": {"c": 1}}
+    assert _storage.read_record(folder.record_path("erm-000")) == record
+    path = folder.record_path("erm-000")
+    path.write_text(path.read_text().replace('"step": 0', '"step": 1'))
+    assert folder.summary("erm-000") is None
+
+
+def test_npz_has_every_layer_and_the_same_bytes_each_time(tmp_path):
+    params = [
+        (np.ones((2, 3), np.float32), np.zeros(3, np.float32)),
+        (np.full((3, 1), 2.0), np.zeros(1)),
+    ]
+    (tmp_path / "p.npz").write_bytes(npz(params))
+    with np.load(tmp_path / "p.npz") as file:
+        assert {name: (file[name].shape, file[name].dtype.name) for name in file.files} == {
+            "W0": ((2, 3), "float32"),
+            "b0": ((3,), "float32"),
+            "W1": ((3, 1), "float64"),
+            "b1": ((1,), "float64"),
+        }
+        assert (file["W1"] == 2).all()
+    assert npz(params) == npz(params)
+
+
+def test_plan_keeps_the_most_that_was_asked_for(tmp_path):
+    folder = Folder(tmp_path)
+    folder.plan(["erm", "v_rex"], 0, 3)
+    folder.plan(["erm"], 0, 2)
+    folder.plan(["v_rex"], 0, 5)
+    assert folder.planned_names("erm") == ["erm-000", "erm-001", "erm-002"]
+    assert len(folder.planned_names("v_rex")) == 5
+    folder.plan(["meta_irm"], 7, 2, settings=2)
+    folder.plan(["meta_irm"], 7, 1, settings=1)
+    assert folder.planned_names("meta_irm") == [
+        name_of("meta_irm", trial, s) for s in (0, 1) for trial in (7, 8)
+    ]
+
+
+def test_a_claim_keeps_other_processes_out_until_it_is_released(tmp_path):
+    other = (
+        "import sys; from metairm_np.sweeps.folder import Folder; folder = Folder(sys.argv[1])\n"
+        "with folder.claims(): print([folder.claim(name) for name in ('erm-000', 'erm-001')])"
+    )
+
+    def ask():
+        return subprocess.run(
+            [sys.executable, "-c", other, tmp_path], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    folder = Folder(tmp_path)
+    with folder.claims():
+        assert folder.claim("erm-000")
+        assert ask() == "[False, True]"
+        folder.release("erm-000")
+        assert ask() == "[True, True]"
+        assert folder.claim("erm-001")
+    assert ask() == "[True, True]"
+
+
+def test_another_commands_finished_trial_is_taken_over(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole")
+    folder, heard, seen = Folder(tmp_path / "shared"), Heard(), []
+
+    def claim(self, name):  # the other command has erm-001 for a while, and finishes it
+        seen.append(name)
+        if name == "erm-001" and seen.count(name) == 2:
+            (tmp_path / "whole" / "trials" / "erm-001.json").rename(folder.record_path(name))
+        return name != "erm-001" or seen.count(name) > 1
+
+    monkeypatch.setattr(Folder, "claim", claim)
+    assert run(folder.path, listener=heard) == whole
+    assert heard.n_waiting == 1
+    assert heard.names("reused") == ["erm-001"]
+    assert "erm-001" not in heard.names("begun")
+
+
+@pytest.mark.skipif(
+    not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on the size of files on this system"
+)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_full_disk_is_one_sentence_and_loses_nothing(jobs, tmp_path):
+    more = ["--set", "steps=400"]  # so that a record is much longer than the config
+    size = min(
+        len(json.dumps(record))
+        for record in run(tmp_path / "size", trials=1, changes=["steps=400"]).values()
+    )
+    assert command(tmp_path, *more, "--trials", "2").returncode == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    before = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
+    process = command(tmp_path, *more, "--trials", "4", "--jobs", jobs, limit=size // 2)
+    assert process.returncode == 2
+    assert process.stderr.startswith("error: cannot use runs/cmnist-")
+    assert "File too large" in process.stderr
+    assert process.stderr.endswith("; mend that, and the same command goes on from there\n")
+    assert process.stderr.count("\n") == 1
+    assert {
+        path.name: path.read_bytes() for path in (folder / "trials").iterdir()
+    } == before  # and no half files
+    process = command(tmp_path, *more, "--trials", "4", "--jobs", jobs)
+    assert process.returncode == 0, process.stderr
+    assert "reused: 4 finished trials" in process.stdout
+    assert records(folder) == run(tmp_path / "whole", trials=4, changes=["steps=400"])
+
+
+def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path):
+    process = command(tmp_path, "--jobs", "2", "--checkpoint-every", "3", limit=6000)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "File too large" in process.stderr
+    assert not list(tmp_path.rglob("*.failed.json"))
+
+
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    assert command(tmp_path).returncode == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for path in (folder / "trials", folder, tmp_path / "runs"):
+        path.chmod(0o500)
+    try:
+        for options in (
+            ["--trials", "2"],
+            ["--seed", "1"],
+        ):  # a folder that is there, and one that is not
+            process = command(tmp_path, *options, fair=True)
+            assert process.returncode == 2
+            assert process.stderr.startswith("error: cannot write to runs/cmnist-")
+            assert "name a folder you may write to with --out" in process.stderr
+            assert process.stderr.count("\n") == 1
+    finally:
+        for path in (tmp_path / "runs", folder, folder / "trials"):
+            path.chmod(0o700)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_the_hash_names_what_decides_and_nothing_else():
+    base = experiment()
+    same = [
+        experiment("erm.label=Empirical"),
+        experiment("v_rex.momentum=0.0"),
+        experiment("environment.n_test=400"),
+    ]
+    assert {other.hash(0, "float32") for other in same} == {base.hash(0, "float32")}
+    others = [
+        experiment("erm.lr=0.3"),
+        experiment("n_test=401"),
+        experiment("p_e=[0.8]"),
+        experiment("early_stopping.patience=7"),
+    ]
+    assert len({other.hash(0, "float32") for other in [base, *others]}) == 5
+
+
+def test_tasks_are_small_and_independent_of_what_is_asked_for_beside(tmp_path):
+    one, more = tasks(tmp_path, trials=1), tasks(tmp_path, trials=2)
+    assert more[: len(one)] == one
+    assert [task.name for task in more] == ["erm-000", "v_rex-000", "erm-001", "v_rex-001"]
