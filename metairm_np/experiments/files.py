@@ -342,7 +342,8 @@ def generator_defaults(generator):
 
 def algorithm_keys(algorithm):
     """Return the keys of an algorithm's table: its label, its published figures, its settings and its objective's keywords."""
-    hyper = spec.objective_keywords(algorithm.get("objective", ""))
+    _checks.choice("objective", algorithm.get("objective", ""), spec.KEYWORDS)
+    hyper = spec.KEYWORDS[algorithm["objective"]]
     return [
         "label",
         "paper",

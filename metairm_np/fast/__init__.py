@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 
+@_checks.checked()
 def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     """Return an objective and its exact gradient, in closed form.
 
@@ -40,12 +41,8 @@ def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
 
     Parameters, results and errors are those of `metairm_np.spec.value_and_grad`.
     """
-    _checks.keywords(name, hyper, spec.objective_keywords(name))
-    _checks.number("l2", l2, low=0)
-    hyper, l2 = spec.with_inner_l2(hyper, l2), float(l2)
-    if hyper.get("pairs") is not None:
-        hyper["pairs"] = [tuple(pair) for pair in hyper["pairs"]]
-    _checks.hyper(name, hyper, params, envs)
+    _checks.keywords(name, hyper, spec.KEYWORDS)
+    l2 = float(l2)
     hyper = {
         key: float(value) if isinstance(value, np.floating) else value
         for key, value in hyper.items()
@@ -92,18 +89,16 @@ def hessian_vector_product(params, env, vector):
     return objectives.hessian_vector_products(theta, env, [vector])[0]
 
 
-def adapt(params, env, inner_lr, inner_steps=1, *, inner_l2=0.0, gradient_noise=None):
+@_checks.checked()
+def adapt(
+    params, env, inner_lr, inner_steps=1, *, inner_l2=0.0, gradient_noise=None, first_order=False
+):
     """Return theta'_i (Eq. 3), as `metairm_np.spec.adapt`."""
-    _checks.number("inner_lr", inner_lr, low=0)
-    _checks.count("inner_steps", inner_steps, 1)
-    _checks.number("inner_l2", inner_l2, low=0)
-    _checks.gradient_noise(
-        None if gradient_noise is None else [gradient_noise], params, 1, inner_steps
-    )
     theta, (env,) = _ready(params, [env])
     return objectives.trajectory(theta, env, inner_lr, inner_steps, inner_l2, gradient_noise)[-1]
 
 
+@_checks.checked(2)
 def meta_losses(
     params,
     envs,
@@ -117,15 +112,6 @@ def meta_losses(
     pairs=None,
 ):
     """Return the meta-losses R_j(theta'_i), a 1-d array in the order of `pairs` (Eq. 4), as `metairm_np.spec.meta_losses`."""
-    hyper = {
-        "inner_lr": inner_lr,
-        "inner_steps": inner_steps,
-        "first_order": first_order,
-        "same_env": same_env,
-    }
-    pairs = pairs if pairs is None else [tuple(pair) for pair in pairs]
-    hyper.update(inner_l2=inner_l2, gradient_noise=gradient_noise, pairs=pairs)
-    _checks.hyper("meta_irm", hyper, params, envs)
     params, envs = _ready(params, envs)
     pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
     adapted = {}

@@ -7,6 +7,7 @@ import numpy as np
 
 from metairm_np import spec
 from metairm_np._autodiff import tree_map
+from metairm_np._checks import checked
 from metairm_np.fast import network
 from metairm_np.fast.sums import Kept, sum_over, zeros
 
@@ -85,6 +86,7 @@ def hessian_vector_products(params, env, vectors, kept=None):
 # ---- the baselines -------------------------------------------------------------------------------
 
 
+@checked(1)
 def erm(params, envs):
     """Return sum_e R^e."""
     value, total = 0.0, zeros(params)
@@ -94,6 +96,7 @@ def erm(params, envs):
     return value, total
 
 
+@checked(2)
 def v_rex(params, envs, penalty_weight):
     """(12) Return sum_e R^e + penalty_weight Var_e R^e; d Var / d R^e = 2 (R^e - mean R) / E."""
     R, g = zip(*[gradient(params, env) for env in envs])
@@ -102,6 +105,7 @@ def v_rex(params, envs, penalty_weight):
     return value, weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
 
 
+@checked(2)
 def mm_rex(params, envs, lambda_min):
     """(13) Return (1 - E lambda_min) max_e R^e + lambda_min sum_e R^e; ties share the maximum's derivative."""
     R, g = zip(*[gradient(params, env) for env in envs])
@@ -122,6 +126,7 @@ def penalty_slope(params, env, kept=None):
     return value / len(env)
 
 
+@checked(1)
 def irmv1(params, envs, penalty_weight):
     """(15) Return sum_e R^e + penalty_weight s_e^2, s_e the slope of line 14; d (delta . f) / d f = delta + (d delta / d f) f."""
     value, total, kept = 0.0, zeros(params), Kept(params, envs)
@@ -192,6 +197,7 @@ def share_of(params, env, others, L, inner_lr, inner_steps, first_order, inner_l
     )
 
 
+@checked(2)
 def meta_irm(
     params,
     envs,

@@ -75,7 +75,8 @@ def _(s):
 
 @mistake(
     "weight decay decoupled",
-    "AdamW: the parameters shrink besides the step, so that the norm's gradient is not scaled by Adam or kept by momentum",
+    "AdamW: the parameters shrink besides the step, so that the norm's gradient is not scaled by "
+    "Adam or kept by momentum",
     "add l2 ||theta||^2 to the objective (torch.optim.Adam(weight_decay=2 * l2) is the same)",
     variants=(2.0, 1.0),
 )
