@@ -1,10 +1,9 @@
 """The paper, executable, in its own order: what every backend must agree with.
 
-Bae, Choi and Lee, "Meta-Learned Invariant Risk Minimization", 2021 (arXiv:2103.12947). theta are
-the parameters (`params`), a list of (W, b), W : (in, out) and b : (out,); R^e is the risk in
-environment e, one of `envs`, a list of Environment; alpha is the inner learning rate (`inner_lr`),
-lambda the weight of sigma (`std_weight`). Results keep the dtype of the inputs. `@checked` raises
-ValueError or TypeError for arguments that the table `metairm_np._checks.RULES` does not allow.
+Bae, Choi and Lee, "Meta-Learned Invariant Risk Minimization", 2021 (arXiv:2103.12947). theta is
+`params`, a list of (W, b), W : (in, out) and b : (out,); R^e is the risk in environment e, one of
+`envs`, a list of Environment; alpha is `inner_lr`, lambda is `std_weight`. Results keep the inputs'
+dtype. `@checked` raises ValueError or TypeError for what `metairm_np._checks.RULES` forbids.
 """
 
 import inspect
@@ -118,7 +117,8 @@ def meta_losses(
     ablation. gradient_noise[i][t] is that of step t in environment i; other options: `adapt`.
     """
     pairs = all_pairs(len(envs), same_env) if pairs is None else pairs
-    options, adapted = {"inner_l2": inner_l2, "first_order": first_order}, {}
+    options: dict = {"inner_l2": inner_l2, "first_order": first_order}
+    adapted = {}
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
         adapted[i] = adapt(params, envs[i], inner_lr, inner_steps, gradient_noise=noise, **options)
@@ -143,7 +143,7 @@ def meta_irm(
     inner_l2: float = 0.0, gradient_noise: list | None = None, pairs: list | None = None,
 ) -> np.floating:  # fmt: skip
     """Return sum_ij R_j(theta'_i) + lambda sigma, the braces of Eq. 6; options: `meta_losses`."""
-    options = {"inner_l2": inner_l2, "gradient_noise": gradient_noise, "pairs": pairs}
+    options: dict = {"inner_l2": inner_l2, "gradient_noise": gradient_noise, "pairs": pairs}
     options |= {"first_order": first_order, "same_env": same_env}
     L = meta_losses(params, envs, inner_lr, inner_steps, **options)
     return np.sum(L) + std_weight * sigma(L)
@@ -189,7 +189,7 @@ def mm_rex(params: Params, envs: list[Environment], lambda_min: float) -> np.flo
 
 # ---- the gradient, and what else is asked --------------------------------------------------------
 
-OBJECTIVES = {"erm": erm, "irmv1": irmv1, "v_rex": v_rex, "mm_rex": mm_rex, "meta_irm": meta_irm}
+OBJECTIVES: dict[str, Callable] = {f.__name__: f for f in (erm, irmv1, v_rex, mm_rex, meta_irm)}
 KEYWORDS = {name: list(inspect.signature(f).parameters)[2:] for name, f in OBJECTIVES.items()}
 
 
