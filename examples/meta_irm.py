@@ -10,8 +10,8 @@ from autograd import grad
 
 from metairm_np.environments import colored_mnist
 
-ALPHA, LAMBDA = 1.4, 0.36  # the inner learning rate, the weight of sigma
-BETA, L2, P = 0.0012, 0.0015, 0.18  # Adam's learning rate, the norm's weight, DropGrad's p
+ALPHA, LAMBDA = 1.6, 0.36  # the inner learning rate, the weight of sigma
+BETA, L2, P = 0.0015, 0.0015, 0.18  # Adam's learning rate, the norm's weight, DropGrad's p
 
 
 def each(function, *thetas):
