@@ -222,7 +222,7 @@ def _find(folder, whole):
     part = whole.replace(".txt", "*.txt")
     found = [*folder.glob(f"glove/{part}"), *folder.glob(f"glove/{part}.gz")]
     found.sort(key=lambda path: (path.name.removesuffix(".gz") != whole, path.name))
-    files = [folder / "sst2" / f"{part}.tsv" for part in PARTS]
+    files = [folder / "sst2" / f"{name}.tsv" for name in PARTS]
     files.append(found[0] if found else folder / "glove" / whole)
     for path in files:
         if not path.is_file():
