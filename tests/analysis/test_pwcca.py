@@ -1,4 +1,4 @@
-"""Projection-weighted CCA: against slow references and values by hand, what it is invariant to, and what it refuses."""
+"""Projection-weighted CCA: slow references, values by hand, invariances, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ quick = settings(max_examples=30, deadline=None)
 
 @st.composite
 def problems(draw):
-    """Draw a generator and two representations that share some noisy factors, well conditioned, with p + q < n - 1."""
+    """Draw a generator and two representations that share noisy factors, with p + q < n - 1."""
     rng = np.random.default_rng(draw(seeds))
     p, q = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     n = draw(st.integers(30, 90))
@@ -41,7 +41,7 @@ def invertible(rng, k):
 
 
 def by_covariances(a, b):
-    """Return the correlations, the weights and their mean as the textbook has them, from a generalised eigenproblem."""
+    """Return the correlations, the weights and their mean from a generalised eigenproblem."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     explained = a.T @ b @ linalg.inv(b.T @ b) @ b.T @ a
     squares, directions = linalg.eigh(
@@ -75,11 +75,6 @@ def test_values_by_hand():
     assert pwcca(b, a) == pytest.approx((1 * 1 + 3 * 0.6) / 4, abs=1e-12)
 
 
-def test_one_neuron_each_is_the_size_of_pearsons_correlation():
-    x, y = np.array([[1.0, 2, 4, 8, 9], [3, 1, 2, 0, -4]])
-    assert pwcca(x[:, None], y[:, None]) == pytest.approx(-np.corrcoef(x, y)[0, 1], abs=1e-12)
-
-
 def test_directions_of_a_without_a_partner_have_no_weight():
     a = np.column_stack([F[:, 0], F[:, 1], 5 * F[:, 2]])
     b = 0.8 * F[:, :1] + 0.6 * F[:, 3:4]
@@ -89,31 +84,19 @@ def test_directions_of_a_without_a_partner_have_no_weight():
     assert pwcca(a, a[:, :2]) == pytest.approx(1, abs=1e-12)
 
 
-def mean_over_angles(tied):
-    """Return the mean of each weight over the rotations of two tied directions, for neurons (2, p) in their plane."""
-    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
-    return np.mean([np.abs(np.array([np.cos(t), np.sin(t)]) @ tied).sum() for t in angles])
+# the mean of |u_1| over unit vectors u in k dimensions
+MEAN_SIZE = {1: 1, 2: 2 / np.pi, 3: 1 / 2, 4: 4 / (3 * np.pi)}
 
 
-def test_tied_directions_weigh_what_they_do_on_average_over_rotations():
-    neurons = np.array(
-        [[1.0, -2, 0.5], [3, 1, 0], [0.3, 0.2, 4]]
-    )  # of F[:, 0], F[:, 1] and F[:, 2]
-    a = F[:, :3] @ neurons
-    b = np.column_stack([F[:, :2], 0.6 * F[:, 2] + 0.8 * F[:, 3]])
-    np.testing.assert_allclose(canonical_correlations(a, b), [1, 1, 0.6], **CLOSE)
-    tied, single = 2 * mean_over_angles(neurons[:2]), np.abs(neurons[2]).sum()
-    assert pwcca(a, b) == pytest.approx((tied + 0.6 * single) / (tied + single), abs=1e-6)
-
-
-def test_three_tied_directions_weigh_what_they_do_on_average_over_rotations():
-    rng = np.random.default_rng(0)
-    neurons = rng.normal(size=(4, 5))
-    a, b = F[:, :4] @ neurons, np.column_stack([F[:, :3], 0.3 * F[:, 3] + np.sqrt(0.91) * F[:, 4]])
-    turned = rng.normal(size=(200_000, 3))
-    turned /= linalg.norm(turned, axis=1)[:, None]
-    tied, single = 3 * np.abs(turned @ neurons[:3]).sum(axis=1).mean(), np.abs(neurons[3]).sum()
-    assert pwcca(a, b) == pytest.approx((tied + 0.3 * single) / (tied + single), abs=2e-3)
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_tied_directions_weigh_what_they_do_on_average_over_rotations(k):
+    neurons = np.random.default_rng(k).normal(size=(k + 1, 6))
+    a = F[:, : k + 1] @ neurons
+    b = np.column_stack([F[:, :k], 0.6 * F[:, k] + 0.8 * F[:, k + 1]])
+    np.testing.assert_allclose(canonical_correlations(a, b), [*[1] * k, 0.6], **CLOSE)
+    tied = k * MEAN_SIZE[k] * linalg.norm(neurons[:k], axis=0).sum()
+    single = np.abs(neurons[k]).sum()
+    assert pwcca(a, b) == pytest.approx((tied + 0.6 * single) / (tied + single), abs=1e-12)
 
 
 def test_a_correlation_of_zero_is_tied_with_the_directions_without_a_partner():
@@ -122,8 +105,8 @@ def test_a_correlation_of_zero_is_tied_with_the_directions_without_a_partner():
     b = np.column_stack([0.5 * F[:, 0] + F[:, 3], F[:, 4]])
     rho, single = np.sqrt(0.2), np.abs(neurons[0]).sum()
     np.testing.assert_allclose(canonical_correlations(a, b), [rho, 0], **CLOSE)
-    tied = mean_over_angles(neurons[1:])  # one of the two takes part
-    assert pwcca(a, b) == pytest.approx(rho * single / (single + tied), abs=1e-6)
+    tied = MEAN_SIZE[2] * linalg.norm(neurons[1:], axis=0).sum()  # one of the two takes part
+    assert pwcca(a, b) == pytest.approx(rho * single / (single + tied), abs=1e-12)
 
 
 def test_close_correlations_are_not_tied():
@@ -199,15 +182,6 @@ def test_invariant_to_order_signs_shifts_and_one_scale_of_the_neurons_of_a(probl
     np.testing.assert_allclose(pwcca(other, b), pwcca(a, b), **CLOSE)
 
 
-@quick
-@given(problems(), st.sampled_from(["turn", "stretch"]))
-def test_other_maps_of_a_change_the_weights_as_defined(problem, kind):
-    rng, a, b = problem
-    p = a.shape[1]
-    other = a @ linalg.qr(rng.normal(size=(p, p)))[0] if kind == "turn" else a * 2.0 ** np.arange(p)
-    np.testing.assert_allclose(pwcca(other, b), by_covariances(other, b)[2], **CLOSE)
-
-
 def test_other_maps_of_a_change_the_value():
     a = np.column_stack([F[:, 0], F[:, 1]])
     b = np.column_stack([F[:, 0], 0.6 * F[:, 1] + 0.8 * F[:, 2]])
@@ -233,18 +207,12 @@ def test_duplicated_dependent_and_constant_neurons(problem):
     n, q = b.shape
     value, rho = pwcca(a, b), canonical_correlations(a, b)
     flat = np.full((n, 2), [0, 0.1])
-    for same in (
-        np.column_stack([b, b]),
-        np.column_stack([b, b @ rng.normal(size=(q, 3))]),
-        np.column_stack([flat, b]),
-    ):
+    for more in (b, b @ rng.normal(size=(q, 3)), flat):
+        same = np.column_stack([more, b])
         np.testing.assert_allclose(pwcca(a, same), value, **CLOSE)
-        np.testing.assert_allclose(
-            canonical_correlations(a, same), rho, **CLOSE
-        )  # and no more of them
-    np.testing.assert_allclose(
-        pwcca(np.column_stack([flat, a, a, a]), b), value, **CLOSE
-    )  # each counted three times
+        np.testing.assert_allclose(canonical_correlations(a, same), rho, **CLOSE)  # no more of them
+    thrice = np.column_stack([flat, a, a, a])  # each counted three times
+    np.testing.assert_allclose(pwcca(thrice, b), value, **CLOSE)
     extra = a @ rng.normal(size=(a.shape[1], 2))
     more = np.column_stack([a, extra])
     np.testing.assert_allclose(canonical_correlations(more, b), rho, **CLOSE)
@@ -255,7 +223,7 @@ def test_duplicated_dependent_and_constant_neurons(problem):
 
 
 def by_projection(a, basis, neurons):
-    """Return sum_j |<h_i, neurons_j>| for the canonical variables h_i of `a`, from the projections of `a` on the basis of b."""
+    """Return sum_j |<h_i, neurons_j>| for the canonical variables h_i of `a` with a basis of b."""
     a = a - a.mean(axis=0)
     squares, directions = linalg.eigh(a.T @ basis @ basis.T @ a, a.T @ a)
     h = a @ directions[:, np.argsort(-squares)[: min(a.shape[1], basis.shape[1])]]
@@ -288,29 +256,6 @@ def test_no_overflow_nor_underflow(scale):
     assert pwcca(a * scale, b / scale) == pytest.approx(pwcca(a, b), abs=1e-12)
 
 
-def test_independent_noise_gives_a_small_value_and_a_common_factor_a_large_one():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(20_000, 8)), rng.normal(size=(20_000, 5))
-    assert pwcca(a, b) < 0.03
-    assert pwcca(np.column_stack([a, 100 * b[:, :1]]), b) > 0.9
-
-
-def test_weights_tell_a_loud_common_direction_from_a_quiet_one():
-    rng = np.random.default_rng(0)
-    common, a, b = (
-        rng.normal(size=(5000, 1)),
-        rng.normal(size=(5000, 4)),
-        rng.normal(size=(5000, 4)),
-    )
-    loud, quiet = np.column_stack([10 * common, a]), np.column_stack([0.1 * common, a])
-    other = np.column_stack([common, b])
-    np.testing.assert_allclose(
-        canonical_correlations(loud, other), canonical_correlations(quiet, other), **CLOSE
-    )
-    assert pwcca(loud, other) > 0.6
-    assert pwcca(quiet, other) < 0.1
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.uint8, bool])
 def test_other_dtypes_are_computed_in_float64(dtype):
     rng = np.random.default_rng(0)
@@ -328,53 +273,29 @@ WITH_NAN, WITH_INF = GOOD.copy(), GOOD.copy()
 WITH_NAN[4, 1], WITH_INF[2, 0] = np.nan, -np.inf
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "words"),
-    [
-        (
-            GOOD[0],
-            ValueError,
-            r"^{} has shape \(3,\); give \(samples, neurons\), such as {}.reshape",
-        ),
-        (GOOD[None], ValueError, r"^{} has shape \(1, 6, 3\)"),
-        (GOOD[:, :0], ValueError, r"^{} has shape \(6, 0\)"),
-        (GOOD + 0j, TypeError, "^{} has dtype complex128; give real numbers"),
-        (GOOD.astype(str), TypeError, "^{} has dtype <U32"),
-        (
-            np.eye(6),
-            ValueError,
-            "^{} has 6 neurons but 6 samples.*more than 6 samples, or fewer neurons.*principal components",
-        ),
-        (np.ones((6, 9)), ValueError, "^{} has 9 neurons but 6 samples"),
-        (
-            WITH_NAN,
-            ValueError,
-            "^{} holds NaN or infinity in 1 rows, the first is row 4; drop or mend",
-        ),
-        (WITH_INF, ValueError, "^{} holds NaN or infinity in 1 rows, the first is row 2"),
-        (
-            np.full((6, 2), 0.1),
-            ValueError,
-            "^all neurons of {} are constant over its 6 samples; there is nothing to compare",
-        ),
-        (np.zeros((6, 2)), ValueError, "^all neurons of {} are constant"),
-    ],
-)
+NEURONS_AS_MANY = "^{} has 6 neurons but 6 samples.*more than 6 samples, or fewer neurons"
+REFUSED = [
+    (GOOD[0], ValueError, r"^{} has shape \(3,\); give \(samples, neurons\), such as {}.reshape"),
+    (GOOD[None], ValueError, r"^{} has shape \(1, 6, 3\)"),
+    (GOOD[:, :0], ValueError, r"^{} has shape \(6, 0\)"),
+    (GOOD + 0j, TypeError, "^{} has dtype complex128; give real numbers"),
+    (GOOD.astype(str), TypeError, "^{} has dtype <U32"),
+    (np.eye(6), ValueError, NEURONS_AS_MANY),
+    (np.ones((6, 9)), ValueError, "^{} has 9 neurons but 6 samples"),
+    (WITH_NAN, ValueError, "^{} holds NaN or infinity in 1 rows, the first is row 4; drop or fix"),
+    (WITH_INF, ValueError, "^{} holds NaN or infinity in 1 rows, the first is row 2"),
+    (np.full((6, 2), 0.1), ValueError, "^all neurons of {} are constant over its 6 samples; there"),
+    (np.zeros((6, 2)), ValueError, "^all neurons of {} are constant"),
+    (GOOD[:5], ValueError, "^a has [56] rows and b [56]; give activations of the same samples in"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "words"), REFUSED)
 @pytest.mark.parametrize("compare", [pwcca, canonical_correlations])
 def test_bad_input_is_refused_in_words(compare, bad, error, words):
-    with pytest.raises(error, match=words.replace("{}", "a")):
-        compare(bad, GOOD)
-    with pytest.raises(error, match=words.replace("{}", "b")):
-        compare(GOOD, bad)
-
-
-@pytest.mark.parametrize("compare", [pwcca, canonical_correlations])
-def test_different_numbers_of_samples_are_refused(compare):
-    with pytest.raises(
-        ValueError,
-        match="a has 5 rows and b 6; give activations of the same samples in the same order",
-    ):
-        compare(GOOD[:5], GOOD)
+    for pair, name in (((bad, GOOD), "a"), ((GOOD, bad), "b")):
+        with pytest.raises(error, match=words.replace("{}", name)):
+            compare(*pair)
 
 
 def test_one_sample_more_than_neurons_is_enough():
