@@ -32,7 +32,16 @@ class EnvironmentSplit:
     n_uniforms = 2  # random numbers a sample
 
     def __init__(
-        self, seed, pools, *, train_p, label_noise, n_per_env, validation, dtype, patch_p=None
+        self,
+        seed,
+        pools,
+        *,
+        train_p=(0.1, 0.2),
+        label_noise=0.25,
+        n_per_env=None,
+        validation=0.2,
+        patch_p=None,
+        dtype="float64",
     ):
         _checks.dtype(dtype)
         self.train_p = one_per_env("train_p", train_p, np.size(train_p))

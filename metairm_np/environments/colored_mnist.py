@@ -95,20 +95,7 @@ class ColoredDigits(EnvironmentSplit):
 
     samples, n_uniforms = "images", 3
 
-    def __init__(
-        self,
-        pool,
-        test_pool,
-        seed,
-        *,
-        n_per_env,
-        n_classes=2,
-        train_p=(0.1, 0.2),
-        label_noise=0.25,
-        validation=0.2,
-        patch_p=None,
-        dtype="float64",
-    ):
+    def __init__(self, pool, test_pool, seed, *, n_classes=2, patch_p=None, **settings):
         if n_classes not in (2, 5, 10):
             raise ValueError(f"n_classes is {n_classes!r}; give 2, 5 or 10")
         if patch_p is not None and n_classes != 2:
@@ -116,16 +103,7 @@ class ColoredDigits(EnvironmentSplit):
                 f"patch_p is {patch_p!r} with {n_classes} classes; "
                 "the patch is defined for 2 classes only"
             )
-        super().__init__(
-            seed,
-            (pool, test_pool),
-            train_p=train_p,
-            label_noise=label_noise,
-            n_per_env=n_per_env,
-            validation=validation,
-            dtype=dtype,
-            patch_p=patch_p,
-        )
+        super().__init__(seed, (pool, test_pool), patch_p=patch_p, **settings)
         self.n_classes, self._colour = n_classes, True
 
     def test(

@@ -1,7 +1,5 @@
 """Results to tables: Markdown for people, CSV for programs."""
 
-from __future__ import annotations
-
 import csv
 import io
 
@@ -13,12 +11,12 @@ from metairm_np.training import Status
 FACTS = ("case", "algorithm", "trial", "status", "step", "seconds")  # of a trial, in the CSV
 
 
-def by_algorithm(records: list) -> dict[str, list]:
+def by_algorithm(records):
     """Group trial records by algorithm, in the order in which they come."""
     return _grouped(records, lambda record: record["algorithm"])
 
 
-def by_row(records: list) -> dict[str, list]:
+def by_row(records):
     """Group trial records by row, in the order in which they come."""
     return _grouped(records, lambda record: row_of(record["algorithm"], record["case"]))
 
@@ -30,37 +28,37 @@ def _grouped(records, key):
     return groups
 
 
-def usable(records: list) -> list:
+def usable(records):
     """Return the records of the trials that neither diverged nor failed their audit."""
     return [record for record in records if Status(record["status"]).usable]
 
 
-def accuracies(records: list, column: float | str) -> np.ndarray:
+def accuracies(records, column):
     """Return the accuracies in per cent of the usable trials, at p_e = `column` or for "train"."""
     if column == TRAIN:
         return np.array([100 * np.mean(record["train_accuracy"]) for record in usable(records)])
     return np.array([100 * record["test_accuracy"][f"{column:g}"] for record in usable(records)])
 
 
-def published(algorithm, column: float | str) -> str:
+def published(algorithm, column):
     """Return the paper's mean and spread, or an empty string where the paper has none."""
     numbers = algorithm.paper.get(column if column == TRAIN else f"{column:g}")
     return "{:.1f} ± {:.1f}".format(*numbers) if numbers else ""
 
 
-def mean_and_spread(values) -> str:
+def mean_and_spread(values):
     """Return the mean and, for two or more values, their population standard deviation."""
     if len(values) == 0:
         return "-"
     return f"{np.mean(values):.1f}" + (f" ± {np.std(values):.1f}" if len(values) > 1 else "")
 
 
-def table(experiment, records: list) -> str:
+def table(experiment, records):
     """Return the experiment's table as Markdown."""
     return markdown(*table_rows(experiment, records))
 
 
-def table_rows(experiment, records: list) -> tuple[list, list]:
+def table_rows(experiment, records):
     """Return the head and the rows of the experiment's table.
 
     It has accuracies in per cent, ours and the published ones.
@@ -88,7 +86,7 @@ def table_rows(experiment, records: list) -> tuple[list, list]:
     return ["algorithm", "trials", *row(names, ["paper"] * len(columns))], rows
 
 
-def markdown(head: list, rows: list) -> str:
+def markdown(head, rows):
     """Return a table as Markdown, its columns aligned so that it reads well as plain text too."""
     widths = [max(map(len, column)) for column in zip(head, *rows)]
 
@@ -100,7 +98,7 @@ def markdown(head: list, rows: list) -> str:
     return "\n".join([line(head), f"|{'|'.join(rule)}|", *map(line, rows)])
 
 
-def caption(study, records: list, dtype: str) -> str:
+def caption(study, records, dtype):
     """Return a paragraph that says what the tables' numbers are."""
     smoke = "SMOKE RUN (--quick): little data and few steps, not comparable with the paper. "
     spread = "one trial each, so no spread"
@@ -112,7 +110,7 @@ def caption(study, records: list, dtype: str) -> str:
     )
 
 
-def audit_line(records: list) -> str:
+def audit_line(records):
     """Return a line that says how the gradients that made the numbers were checked."""
     audits = [record["audit"] for record in records]
     checked = sum(audit["checks"] for audit in audits)
@@ -123,19 +121,19 @@ def audit_line(records: list) -> str:
     return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")
 
 
-def trial_name(row: str, trial: int, setting: int | None = None) -> str:
+def trial_name(row, trial, setting=None):
     """Return what users call a trial, in a search with its setting."""
     return f"{row}, {'' if setting is None else f'setting {setting}, '}trial {trial}"
 
 
-def trial_line(record: dict) -> str:
+def trial_line(record):
     """Return a line that says why a trial stopped and how long it took."""
     row = row_of(record["algorithm"], record["case"])
     name = trial_name(row, record["trial"], record["setting"])
     return f"{name}: {record['message']} ({record['seconds']:.0f} s)"
 
 
-def results_csv(records: list) -> str:
+def results_csv(records):
     """Return the test accuracies (0 to 1) as CSV, a row per case, algorithm, trial and p_e."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -146,7 +144,7 @@ def results_csv(records: list) -> str:
     return text.getvalue()
 
 
-def tables(study, records: list) -> str:
+def tables(study, records):
     """Return the table of each case that has records, under its heading."""
     parts = []
     for case, experiment in study.cases.items():
@@ -156,7 +154,7 @@ def tables(study, records: list) -> str:
     return "\n\n".join(parts)
 
 
-def report(study, records: list, dtype: str, machine: dict, command: str, images=()) -> str:
+def report(study, records, dtype, machine, command, images=()):
     """Return the run's report as Markdown; `images` are names of SVG files."""
     shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
     facts = "\n".join(f"- {key}: {value or 'none set'}" for key, value in machine.items())

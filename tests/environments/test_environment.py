@@ -144,15 +144,6 @@ def test_the_column_filled_in_the_fewest_rows_comes_last(filled):
         assert counts[order[place - 1]] == min(counts[order[:place]])
 
 
-def test_a_staircase_is_found_whatever_the_order():
-    rng = np.random.default_rng(0)
-    steps = np.tri(9, dtype=bool)[:, rng.permutation(9)][rng.permutation(9)]
-    order, widths = staircase(steps)
-    np.testing.assert_array_equal(
-        steps[:, order], np.arange(9) < widths[:, None]
-    )  # no empty place on any step
-
-
 # ---- painted -------------------------------------------------------------------------------------
 
 

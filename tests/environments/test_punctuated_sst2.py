@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from problems import within
 
@@ -88,23 +88,6 @@ def test_made_up_sentences_have_no_sources():
 
 
 # Which sentence is where
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**64), st.sampled_from([0, 0.2, 0.5]))
-def test_each_sentence_is_dealt_once(seed, validation):
-    trial = unmarked(made_up(seed, train_p=(0.1, 0.2, 0.3), label_noise=0, validation=validation))
-    envs, pool = trial.train + trial.validation, trial._pools[0]
-    dealt = [(x.tobytes(), y) for env in envs for x, y in zip(env.x, env.y)]
-    assert sorted(dealt) == sorted((x.tobytes(), y) for x, y in zip(bare_means(pool), pool.y))
-
-
-def test_training_and_validation_are_shuffled():
-    trial, other = (unmarked(made_up(seed, label_noise=0, validation=0.5)) for seed in (0, 1))
-    pool = bare_means(trial._pools[0])
-    for env, again in zip(trial.train + trial.validation, other.train + other.validation):
-        for theirs in (again.x, pool[: len(env)]):
-            assert (env.x != theirs).any(axis=1).mean() > 0.9
 
 
 def test_test_sentences_are_those_of_the_test_file_in_its_order():

@@ -4,9 +4,13 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from problems import within
 
+from metairm_np import Environment
 from metairm_np.environments import punctuated_sst2
+from metairm_np.environments._split import EnvironmentSplit
 
 SOME = {"seed": 0, "source": "synthetic", "dimension": 8}
 
@@ -57,6 +61,31 @@ def test_environments_have_their_own_draws(make):
     for i, a in enumerate(flips):
         for b in flips[:i]:
             assert within((a == b).sum(), 999, 0.5)
+
+
+class Numbers(EnvironmentSplit):
+    """Samples that are their own numbers."""
+
+    def _environment(self, pool, rows, uniforms, **about):
+        (x,) = pool
+        assert uniforms.shape == (2, len(x[rows]))
+        return Environment(x[rows], np.zeros(len(x[rows]), int), **about)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**64), st.integers(1, 4), st.sampled_from([0, 0.2, 0.5]))
+def test_each_sample_is_dealt_once_in_an_order_of_the_seed(seed, n_envs, validation):
+    pools = [(np.arange(n)[:, None],) for n in (240, 50)]
+    options = {"train_p": [0.1] * n_envs, "label_noise": 0, "n_per_env": None, "dtype": "float64"}
+    trial, other = (Numbers(s, pools, validation=validation, **options) for s in (seed, seed + 1))
+    dealt, others = (
+        np.concatenate([env.x[:, 0] for env in one.train + one.validation])
+        for one in (trial, other)
+    )
+    np.testing.assert_array_equal(np.sort(dealt), np.arange(240))
+    for order in (others, np.arange(240)):
+        assert (dealt != order).mean() > 0.9
+    np.testing.assert_array_equal(trial._test(0.3, None).x, pools[1][0])
 
 
 def test_sizes_and_names():
