@@ -65,14 +65,14 @@ class EnvironmentSplit:
     @cached_property
     def train(self) -> list[Environment]:
         """The training environments."""
-        return self._share("train", slice(self._n_validation, None))
+        return self._training("train", slice(self._n_validation, None))
 
     @cached_property
     def validation(self) -> list[Environment]:
         """The held-out parts of the training environments; an empty list if their share is 0."""
-        return self._share("validation", slice(self._n_validation)) if self._n_validation else []
+        return self._training("validation", slice(self._n_validation)) if self._n_validation else []
 
-    def _share(self, part, keep):
+    def _training(self, part, keep):
         """Return the kept part of the samples of each training environment."""
         pool, n = self._pools[0], self._n_per_env
         order = self._generator(SPLIT).permutation(len(pool[0]))

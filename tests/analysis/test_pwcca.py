@@ -77,15 +77,6 @@ def test_values_by_hand():
     assert pwcca(b, a) == pytest.approx((1 * 1 + 3 * 0.6) / 4, abs=1e-12)
 
 
-def test_directions_of_a_without_a_partner_have_no_weight():
-    a = np.column_stack([F[:, 0], F[:, 1], 5 * F[:, 2]])
-    b = 0.8 * F[:, :1] + 0.6 * F[:, 3:4]
-    close(canonical_correlations(a, b), [0.8])
-    assert pwcca(a, b) == pytest.approx(0.8, abs=1e-12)
-    assert pwcca(b, a) == pytest.approx(0.8, abs=1e-12)
-    assert pwcca(a, a[:, :2]) == pytest.approx(1, abs=1e-12)
-
-
 # the mean of |u_1| over unit vectors u in k dimensions
 MEAN_SIZE = {1: 1, 2: 2 / np.pi, 3: 1 / 2, 4: 4 / (3 * np.pi)}
 

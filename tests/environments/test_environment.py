@@ -23,9 +23,8 @@ def paintings(draw):
     n, p, n_channels = draw(st.integers(1, 30)), draw(st.integers(1, 12)), draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(seeds))
     dtype = draw(st.sampled_from(["float32", "float64"]))
-    grey = (
-        rng.normal(size=(n, p)) * (rng.random((n, p)) < draw(st.sampled_from([0.1, 0.5, 1.0])))
-    ).astype(dtype)
+    filled = rng.random((n, p)) < draw(st.sampled_from([0.1, 0.5, 1.0]))
+    grey = (filled * rng.normal(size=(n, p))).astype(dtype)
     used = draw(st.lists(st.integers(0, n_channels - 1), min_size=1, unique=True))
     return grey, rng.choice(used, n), n_channels, rng.integers(5, size=n)
 
@@ -47,17 +46,14 @@ def short_blocks():
 
 def check_groups(env, x):
     """Check the groups of `env`, whose inputs are known to be `x`."""
-    blocks = [block for group in env.groups for block in group.blocks]
-    np.testing.assert_array_equal(
-        np.sort(np.concatenate([block.rows for block in blocks])), np.arange(len(env))
-    )
+    rows = [block.rows for group in env.groups for block in group.blocks]
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(len(env)))
     rebuilt = np.zeros_like(x)
     for columns, ones, blocks in env.groups:
         columns = np.arange(x.shape[1])[columns]
         widths = [block.x.shape[1] - ones for block in blocks]
-        assert (
-            len(set(columns)) == len(columns) >= widths[-1]
-        )  # `take` may leave out the samples that need the last columns
+        # `take` may leave out the samples that need the last columns
+        assert len(set(columns)) == len(columns) >= widths[-1]
         assert widths == sorted(widths)
         for block, width in zip(blocks, widths):
             assert 0 < len(block.x) == len(block.y) == len(block.rows) <= 7

@@ -307,6 +307,9 @@ def test_download_goes_to_the_cache_once_and_gives_the_same_bits(cache, data):
     assert ours.sources["dev.tsv"] == hashlib.sha256(tsv("dev")).hexdigest()
     assert ours.verified == ["glove.6B.zip"]
     np.testing.assert_array_equal(ours.train[0].x, theirs.train[0].x)
+    (cache / "glove.6B.zip").unlink()
+    locate(50)  # only what is missing is downloaded again
+    assert Server.asked == ["/SST-2.zip", "/glove.6B.zip", "/glove.6B.zip"]
 
 
 def test_nothing_is_downloaded_into_a_folder_that_was_named(cache, data):
@@ -314,13 +317,6 @@ def test_nothing_is_downloaded_into_a_folder_that_was_named(cache, data):
     with pytest.raises(FileNotFoundError, match="or name none, then they are downloaded"):
         small(data)
     assert Server.asked == []
-
-
-def test_only_what_is_missing_is_downloaded(cache):
-    write_archives(cache)
-    (cache / "glove.6B.zip").unlink()
-    small(None)
-    assert Server.asked == ["/glove.6B.zip"]
 
 
 def test_damaged_archives(cache):
