@@ -73,3 +73,8 @@ def away_from_kinks(params, envs, hyper, least=1e-3):
                 theta = spec.adapt(theta, env, hyper["inner_lr"], inner_l2=l2, gradient_noise=noise)
                 points.append(theta)
     return all(margin(theta, envs) > least for theta in points)
+
+
+def within(count, n, p, sigmas=5):
+    """Return whether a binomial count lies within so many standard deviations of its mean."""
+    return abs(count - n * p) <= sigmas * max((n * p * (1 - p)) ** 0.5, 1e-9)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metairm_np.environments.environment import Group
+from metairm_np.environments._packing import Group
 from metairm_np.fast import _blas
 from metairm_np.fast.network import Workspace
 
