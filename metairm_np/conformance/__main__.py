@@ -7,11 +7,11 @@ import sys
 from metairm_np import _checks, _storage
 from metairm_np._arguments import Parser
 from metairm_np.conformance import vectors
-from metairm_np.conformance.report import report_text
 from metairm_np.conformance.suite import check_backend
 
 DESCRIPTION = """\
-Check a backend, any framework's implementation of meta-IRM and its baselines, against the reference.
+Check a backend, any framework's implementation of meta-IRM and its baselines, against the
+reference.
 
   python -m metairm_np.conformance check metairm_np:fast
   python -m metairm_np.conformance check mypackage.module:value_and_grad
@@ -19,8 +19,8 @@ Check a backend, any framework's implementation of meta-IRM and its baselines, a
   python -m metairm_np.conformance generate      rewrite the golden vectors
 """
 EPILOG = """\
-BACKEND is the function value_and_grad itself, or a module, an object or a class that has it and perhaps more;
-docs/conformance.md says what they take and give.
+BACKEND is the function value_and_grad itself, or a module, an object or a class that has it and
+perhaps more; docs/conformance.md says what they take and return.
 
 Exit status: 0 everything is the reference's up to rounding, 1 something differs, 2 could not run.
 """
@@ -84,7 +84,7 @@ def resolve(where):
         ) from error
     for name in path.split("."):
         if not hasattr(found, name):
-            known = [key for key in vars(found) if not key.startswith("_")]
+            known = [key for key in dir(found) if not key.startswith("_")]
             raise ValueError(f"{module} has no {path}; {_checks.nearest(name, known)}")
         found = getattr(found, name)
     if isinstance(found, type):
@@ -92,26 +92,27 @@ def resolve(where):
             found = found()
         except Exception as error:
             raise ValueError(
-                f"{where}() failed: {type(error).__name__}: {error}; it has to work without arguments"
+                f"{where}() failed: {type(error).__name__}: {error}; "
+                "it has to work without arguments"
             ) from error
     return found
 
 
 def check(args):
-    """Run `check`, and give the exit status."""
+    """Run `check`, and return the exit status."""
     cases = None if args.cases is None else args.cases.split(",")
     backend = resolve(args.backend)
     report = check_backend(
         backend, args.dtype, cases=cases, random=args.random, seed=args.seed, progress=True
     )
-    print(report_text(report, args.verbose))
+    print(report.text(args.verbose))
     if args.json:
         _storage.write_json(args.json, report.as_dict(), indent=1)
     return 2 if not report.ran else 0 if report.passed else 1
 
 
 def main(argv=None):
-    """Run the command line, and give the exit status."""
+    """Run the command line, and return the exit status."""
     args = parser().parse_args(argv)
     try:
         if args.command == "check":

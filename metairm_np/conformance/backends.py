@@ -43,7 +43,7 @@ class Spec:
     def __getattr__(self, function):
         return getattr(self.engine, function)
 
-    def train_steps(self, *args, **hyper):
+    def train_steps(self, *args, **hyper) -> list:
         """Return the parameters after each step, as `train_steps`."""
         return train_steps(self.engine, *args, **hyper)
 
@@ -55,7 +55,10 @@ class Fast(Spec):
 
 
 def copy_of_spec():
-    """Return a fresh copy of the module `metairm_np.spec`; functions that are set in it are used by its other functions."""
+    """Return a fresh copy of the module `metairm_np.spec`.
+
+    A function that is set in the copy is used by the copy's other functions.
+    """
     found = importlib.util.find_spec("metairm_np.spec")
     copy = importlib.util.module_from_spec(found)
     found.loader.exec_module(copy)

@@ -1,4 +1,7 @@
-"""The problems on which backends are compared, golden and random. Inputs are exact in float32: both types have the same."""
+"""The problems on which backends are compared, golden and random.
+
+Inputs are exact in float32, so that both types have the same.
+"""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +14,7 @@ from metairm_np.environments.mnist import load_mnist14
 SGD = {"name": "sgd", "lr": 0.25, "momentum": 0.5}
 ADAM = {"name": "adam", "lr": 2**-6, "beta1": 0.875, "beta2": 0.96875, "epsilon": 2**-10}
 STEPS = 10  # of a trajectory
+NUMBERS = ("penalty_weight", "lambda_min", "l2")  # a case's numbers beside those of "meta_irm"
 
 
 def named(params, before=""):
@@ -61,20 +65,17 @@ class Case:
             "mm_rex": {"lambda_min": self.lambda_min},
             "meta_irm": self.meta,
         }[objective]
-        return {**own, "l2": self.l2} if self.l2 else own
+        return own | {"l2": self.l2} if self.l2 else own
 
     def inner(self, i):
         """Return the keywords with which `adapt` reaches theta'_i."""
-        given = {
-            key: self.meta[key]
-            for key in ("inner_lr", "inner_steps", "inner_l2")
-            if key in self.meta
-        }
+        keys = ("inner_lr", "inner_steps", "inner_l2")
+        given = {key: self.meta[key] for key in keys if key in self.meta}
         noise = self.meta.get("gradient_noise")
-        return given if noise is None else {**given, "gradient_noise": noise[i]}
+        return given if noise is None else given | {"gradient_noise": noise[i]}
 
     def map(self, array, number=lambda value: value):
-        """Return the case with a function applied to each float array, and another to each float hyper-parameter."""
+        """Return the case with functions applied to each float array and to each float keyword."""
         meta = {
             key: number(value) if isinstance(value, float) else value
             for key, value in self.meta.items()
@@ -89,7 +90,7 @@ class Case:
             envs=[Environment(array(env.x), env.y.copy()) for env in self.envs],
             vector=tree_map(array, self.vector),
             meta=meta,
-            **{key: number(getattr(self, key)) for key in ("penalty_weight", "lambda_min", "l2")},
+            **{key: number(getattr(self, key)) for key in NUMBERS},
         )
 
     def astype(self, dtype):
@@ -98,11 +99,8 @@ class Case:
 
     def arrays(self):
         """Return every float array of the case by its name."""
-        found = (
-            named(self.params)
-            | named(self.vector, "vector_")
-            | {f"x{e}": env.x for e, env in enumerate(self.envs)}
-        )
+        found = named(self.params) | named(self.vector, "vector_")
+        found |= {f"x{e}": env.x for e, env in enumerate(self.envs)}
         for i, steps in enumerate(self.meta.get("gradient_noise", [])):
             for t, step in enumerate(steps):
                 found |= named(step, f"noise{i}_{t}_")
@@ -113,12 +111,12 @@ class Case:
 
 
 def single(a):
-    """Round to float32, and give float64."""
+    """Return float64 numbers rounded to float32."""
     return np.asarray(a, np.float32).astype(np.float64)
 
 
 def draw_layers(rng, sizes):
-    """Draw a list of (W, b) shaped as the layers of a perceptron, with outputs of about unit size."""
+    """Draw the layers of a perceptron, a list of (W, b), with outputs of about unit size."""
     return [
         (single(rng.normal(0, i**-0.5, (i, o))), single(rng.normal(0, 0.25, o)))
         for i, o in zip(sizes[:-1], sizes[1:])
@@ -173,9 +171,7 @@ def build(
     if prepare is not None:
         params, envs = prepare(rng, params, envs)
     vector = tree_map(lambda part: single(rng.normal(0, 1, part.shape)), params)
-    own = {
-        key: options.pop(key) for key in ("penalty_weight", "lambda_min", "l2") if key in options
-    }
+    own = {key: options.pop(key) for key in NUMBERS if key in options}
     meta = {"inner_lr": 0.375, "std_weight": 0.625, **options}
     if noise:
         meta["gradient_noise"] = draw_noise(rng, params, len(envs), meta.get("inner_steps", 1))
@@ -196,14 +192,17 @@ def zero_last_layer(rng, params, envs):
 
 
 def zero_hidden_inputs(rng, params, envs):
-    """Make inputs of hidden units exactly 0: no hidden biases, and a third of the samples all zeros."""
+    """Make inputs of hidden units exactly 0: no hidden biases, a third of the samples all zeros."""
     shown = [np.arange(len(env)) >= len(env) // 3 for env in envs]
     envs = [Environment(env.x * keep[:, None], env.y) for env, keep in zip(envs, shown)]
     return [(W, np.zeros_like(b)) for W, b in params[:-1]] + [params[-1]], envs
 
 
 def saturate(rng, params, envs):
-    """Make each |logit| about 40 or 22, by two hidden units that copy x's first column; half of env 0's labels are wrong."""
+    """Make each |logit| about 40 or 22, by two hidden units that copy x's first column.
+
+    Half of the labels in environment 0 are wrong.
+    """
     (W1, b1), _ = params
     W1 = W1 / 16
     W1[0] = 1, -1
@@ -217,7 +216,7 @@ def saturate(rng, params, envs):
 
 
 def real_images(classes, n):
-    """Return what makes a case of Colored MNIST: n real images of 14x14 pixels in each environment, p_e = 0.1, 0.2, ..."""
+    """Return what prepares Colored MNIST, n images in each environment, p_e = 0.1, 0.2, ..."""
 
     def prepare(rng, params, envs):
         mnist, ready = load_mnist14(), []
@@ -237,11 +236,7 @@ def real_images(classes, n):
 # ---- the cases -----------------------------------------------------------------------------------
 
 BOTH = (SGD, ADAM)
-
-TWO, THREE = (
-    (9, 10),
-    (9, 10, 8),
-)  # the same few shapes everywhere: frameworks that compile do so once a shape
+TWO, THREE = (9, 10), (9, 10, 8)  # few shapes: frameworks that compile do so once a shape
 
 GOLDEN = [  # name, note, what `build` is given
     ("binary_linear", "no hidden layer, so no kinks", {"hidden": (), "optimizers": BOTH}),
@@ -354,27 +349,31 @@ GOLDEN = [  # name, note, what `build` is given
 ]
 
 
-def random_options(rng):
-    """Draw what `build` is given for a random case."""
-    n_envs = int(rng.choice([2, 2, 3, 4]))
+def draw_options(integer):
+    """Draw the options of `build` for a random case; integer(low, high) draws a number."""
+
+    def choice(*options):
+        return options[integer(0, len(options) - 1)]
+
+    n_envs = integer(2, 4)
     options = {
-        "classes": int(rng.choice([2, 2, 3, 5])),
-        "hidden": tuple(int(width) for width in rng.integers(2, 7, rng.integers(0, 4))),
-        "d": int(rng.integers(1, 7)),
-        "n": tuple(int(m) for m in rng.integers(2, 16, n_envs)),
-        "noise": bool(rng.random() < 0.4),
-        "inner_lr": float(rng.integers(1, 17)) / 8,
-        "std_weight": float(rng.integers(0, 17)) / 8,
-        "inner_steps": int(rng.integers(1, 4)),
-        "inner_l2": float(rng.choice([0, 0.125])),
-        "l2": float(rng.choice([0, 0.0625])),
-        "penalty_weight": float(2.0 ** rng.integers(-2, 6)),
-        "lambda_min": float(rng.integers(-8, 2)) / 8,
-        "optimizers": BOTH if rng.random() < 0.1 else (),
+        "classes": choice(2, 3, 5),
+        "hidden": tuple(integer(1, 6) for _ in range(integer(0, 3))),
+        "d": integer(1, 6),
+        "n": tuple(integer(1, 15) for _ in range(n_envs)),
+        "noise": choice(False, True),
+        "inner_lr": integer(1, 16) / 8,
+        "std_weight": integer(0, 16) / 8,
+        "inner_steps": integer(1, 3),
+        "inner_l2": choice(0.0, 0.125),
+        "l2": choice(0.0, 0.0625),
+        "penalty_weight": 2.0 ** integer(-2, 5),
+        "lambda_min": integer(-8, 1) / 8,
     }
-    if rng.random() < 0.3:
-        every = [(i, j) for i in range(n_envs) for j in range(n_envs) if i != j]
-        options["pairs"] = [every[p] for p in rng.integers(len(every), size=rng.integers(1, 5))]
-    elif rng.random() < 0.2:
+    every = [(i, j) for i in range(n_envs) for j in range(n_envs) if i != j]
+    kind = choice("all", "same_env", "pairs")
+    if kind == "same_env":
         options["same_env"] = True
+    elif kind == "pairs":
+        options["pairs"] = [choice(*every) for _ in range(integer(1, 4))]
     return options

@@ -1,19 +1,26 @@
-"""The suite as pytest tests, one for each question, and random cases by hypothesis."""
+"""The suite as pytest tests, one for each question, and random cases by hypothesis.
 
+Both are imported where they are used, since the rest of the suite does without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from metairm_np.conformance import cases
-from metairm_np.conformance.asking import ask
 from metairm_np.conformance.report import arrays_table, finding_text
 from metairm_np.conformance.stages import margin, stages_of
-from metairm_np.conformance.suite import as_backend, check_backend, name_of, offered
+from metairm_np.conformance.suite import as_backend, ask, check_backend, name_of, offered
 from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
 
 
 @lru_cache(maxsize=8)
 def findings(backend, dtype):
-    """Return what the whole suite's diagnosis says of a backend; it takes some seconds, once."""
-    return check_backend(backend, dtype).findings
+    """Return the whole suite's diagnosis of a backend, as text; it takes some seconds, once."""
+    found = map(finding_text, check_backend(backend, dtype).findings)
+    return "\n".join(found) or "no known mistake explains it"
 
 
 class Check:
@@ -26,22 +33,18 @@ class Check:
         return f"{self.solved.case.name}-{self.stage}-{self.dtype}"
 
     def __call__(self, backend):
-        """Raise AssertionError, with the arrays that differ and the diagnosis, unless the backend's answer is right."""
+        """Raise AssertionError, with what differs and the diagnosis, unless the answer is right."""
         import pytest
 
         outcome = ask(backend, self.solved, self.stage, self.dtype)
         if outcome.left_out:
             pytest.skip(f"{name_of(backend)} does not implement it: {outcome.problem}")
         if not outcome.ok:
-            found = (
-                "\n".join(map(finding_text, findings(backend, self.dtype)))
-                or "no known mistake explains it"
-            )
-            raise AssertionError(f"{arrays_table(outcome)}\n\n{found}")
+            raise AssertionError(f"{arrays_table(outcome)}\n\n{findings(backend, self.dtype)}")
 
 
 class RandomCheck:
-    """All questions about random cases; hypothesis looks for a failing one and makes it as small as it can."""
+    """All questions about random cases; hypothesis makes a failing one as small as it can."""
 
     def __init__(self, dtype, examples=20):
         self.dtype, self.examples = dtype, examples
@@ -60,8 +63,12 @@ class RandomCheck:
         @hypothesis.settings(
             max_examples=self.examples, deadline=None, database=None, derandomize=True
         )
-        @hypothesis.given(options(hypothesis.strategies))
-        def run(given):
+        @hypothesis.given(hypothesis.strategies.data())
+        def run(data):
+            def integer(low, high):
+                return data.draw(hypothesis.strategies.integers(low, high))
+
+            given = {"seed": integer(0, 1000), **cases.draw_options(integer)}
             case = cases.build("random", **given)
             hypothesis.assume(margin(case) > LEAST_MARGIN)
             for stage in offered(backend):
@@ -75,41 +82,12 @@ class RandomCheck:
         run()
 
 
-def options(st):
-    """Return the hypothesis strategy of what `cases.build` is given, simplest first."""
-
-    @st.composite
-    def draw_options(draw):
-        n_envs = draw(st.integers(2, 4))
-        eighths = st.integers(0, 16).map(lambda k: k / 8)
-        given = {
-            "seed": draw(st.integers(0, 1000)),
-            "classes": draw(st.sampled_from([2, 3, 5])),
-            "hidden": tuple(draw(st.lists(st.integers(1, 5), max_size=3))),
-            "d": draw(st.integers(1, 5)),
-            "n": tuple(draw(st.lists(st.integers(1, 12), min_size=n_envs, max_size=n_envs))),
-            "noise": draw(st.booleans()),
-            "inner_lr": draw(eighths) + 0.125,
-            "std_weight": draw(eighths),
-            "inner_steps": draw(st.integers(1, 3)),
-            "inner_l2": draw(st.sampled_from([0.0, 0.125])),
-            "l2": draw(st.sampled_from([0.0, 0.0625])),
-            "penalty_weight": draw(eighths),
-            "lambda_min": draw(st.sampled_from([0.0, 0.125, -0.5])),
-        }
-        every = [(i, j) for i in range(n_envs) for j in range(n_envs) if i != j]
-        kind = draw(st.sampled_from(["all", "same_env", "pairs"]))
-        if kind == "same_env":
-            given["same_env"] = True
-        elif kind == "pairs":
-            given["pairs"] = draw(st.lists(st.sampled_from(every), min_size=1, max_size=4))
-        return given
-
-    return draw_options()
-
-
-def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20):
-    """Return the pytest decorator that runs every check of the suite on every backend, each as a test.
+def parametrize_with_checks(
+    backends: Sequence[Any | Callable],
+    dtypes: Sequence[str] = ("float64", "float32"),
+    examples: int = 20,
+) -> Callable:
+    """Return the pytest decorator that runs every check of the suite on every backend as a test.
 
     Parameters
     ----------
@@ -135,13 +113,12 @@ def parametrize_with_checks(backends, dtypes=("float64", "float32"), examples=20
 
     params = []
     for backend in map(as_backend, backends):
-        stages = offered(backend)
         for dtype in dtypes:
             checks = [
-                Check(solved, s, dtype)
-                for s in stages
+                Check(solved, stage, dtype)
+                for stage in offered(backend)
                 for solved in load().values()
-                if s in stages_of(solved.case)
+                if stage in stages_of(solved.case)
             ]
             checks += [RandomCheck(dtype, examples)] if examples else []
             params += [

@@ -1,56 +1,57 @@
 """What is asked of a backend, stage by stage, and how far an answer may be off."""
 
 import zlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from metairm_np.conformance.backends import Spec, copy_of_spec, numbers
 from metairm_np.conformance.cases import STEPS, named
 
+
+class Stage(NamedTuple):
+    """A question, ask(backend, case) -> {name: array}, and how its answer is compared."""
+
+    ask: Callable
+    what: str
+    units: int  # how many units of rounding an answer may be off,
+    reason: str  # and why as many
+    needs: str = "value_and_grad"  # the backend's function that answers
+
+
 # ---- the questions -------------------------------------------------------------------------------
 
 
-def logits(backend, case):
-    """Ask for f_theta(x) on each environment."""
-    return {f"env{e}": backend.logits(case.params, env.x) for e, env in enumerate(case.envs)}
+def each_env(answer_of, layers=False):
+    """Return the question of answer_of(backend, case, env), an array or (W, b) in `layers`."""
+
+    def ask(backend, case):
+        found = {}
+        for e, env in enumerate(case.envs):
+            answer = answer_of(backend, case, env)
+            found |= named(answer, f"env{e}_") if layers else {f"env{e}": answer}
+        return found
+
+    return ask
 
 
-def risk(backend, case):
-    """Ask for R^e on each environment, by `risk`, or else as the ERM objective of one environment."""
+def risk(backend, case, env):
+    """Return R^e by the backend's `risk`, or else as the ERM objective of one environment."""
     if hasattr(backend, "risk"):
-        return {f"env{e}": backend.risk(case.params, env) for e, env in enumerate(case.envs)}
-    return {
-        f"env{e}": backend.value_and_grad("erm", case.params, [env])[0]
-        for e, env in enumerate(case.envs)
-    }
-
-
-def gradient(backend, case):
-    """Ask for the gradient of R^e on each environment, that of the ERM objective of one environment."""
-    answer = {}
-    for e, env in enumerate(case.envs):
-        answer |= named(backend.value_and_grad("erm", case.params, [env])[1], f"env{e}_")
-    return answer
+        return backend.risk(case.params, env)
+    return backend.value_and_grad("erm", case.params, [env])[0]
 
 
 def objective(name, **changed):
     """Return the question of the value and the gradient of an objective."""
 
     def ask(backend, case):
-        value, gradient = backend.value_and_grad(
-            name, case.params, case.envs, **{**case.hyper(name), **changed}
-        )
+        hyper = case.hyper(name) | changed
+        value, gradient = backend.value_and_grad(name, case.params, case.envs, **hyper)
         return {"value": value, **named(gradient)}
 
     return ask
-
-
-def hessian_vector_product(backend, case):
-    """Ask for H v on each environment."""
-    answer = {}
-    for e, env in enumerate(case.envs):
-        answer |= named(backend.hessian_vector_product(case.params, env, case.vector), f"env{e}_")
-    return answer
 
 
 def adapt(backend, case):
@@ -59,9 +60,8 @@ def adapt(backend, case):
     for i, env in enumerate(case.envs):
         inner = case.inner(i)
         for t in range(1, inner.get("inner_steps", 1) + 1):
-            answer |= named(
-                backend.adapt(case.params, env, **{**inner, "inner_steps": t}), f"env{i}_step{t}_"
-            )
+            theta = backend.adapt(case.params, env, **inner | {"inner_steps": t})
+            answer |= named(theta, f"env{i}_step{t}_")
     return answer
 
 
@@ -72,7 +72,7 @@ def meta_losses(backend, case):
 
 
 def trajectory(optimizer):
-    """Return the question of the changes of the parameters at each of the first steps of meta-IRM under an optimizer."""
+    """Return the question of the parameters' changes at each of the first steps of meta-IRM."""
 
     def ask(backend, case):
         rule = next(rule for rule in case.optimizers if rule["name"] == optimizer)
@@ -88,28 +88,106 @@ def trajectory(optimizer):
     return ask
 
 
+def sigma(engine, case):
+    """Return sigma (Eq. 5) and w_ij, the derivative of Eq. 6 by the meta-loss R_j(theta'_i)."""
+    L = meta_losses(engine, case)["meta_losses"]
+    s = engine.sigma(L)
+    slope = (L - np.mean(L)) / (len(L) * s) if s > 0 else np.zeros(len(L))
+    return {"sigma": s, "w": 1 + case.meta["std_weight"] * slope}
+
+
 STAGES = {
-    "logits": logits,
-    "risk": risk,
-    "gradient": gradient,
-    "erm": objective("erm"),
-    "irmv1": objective("irmv1"),
-    "v_rex": objective("v_rex"),
-    "mm_rex": objective("mm_rex"),
-    "hessian_vector_product": hessian_vector_product,
-    "adapt": adapt,
-    "meta_losses": meta_losses,
-    "meta_irm_first_order": objective("meta_irm", first_order=True),
-    "meta_irm_without_sigma": objective("meta_irm", std_weight=0.0),
-    "meta_irm": objective("meta_irm"),
-    "sgd": trajectory("sgd"),
-    "adam": trajectory("adam"),
+    "logits": Stage(
+        each_env(lambda backend, case, env: backend.logits(case.params, env.x)),
+        "f_theta(x) on each environment",
+        16,
+        "a chain of dot products",
+        "logits",
+    ),
+    "risk": Stage(each_env(risk), "R^e on each environment", 16, "the logits' rounding and a mean"),
+    "gradient": Stage(
+        each_env(
+            lambda backend, case, env: backend.value_and_grad("erm", case.params, [env])[1],
+            layers=True,
+        ),
+        "grad R^e on each environment",
+        32,
+        "forward and backward pass",
+    ),
+    "erm": Stage(objective("erm"), "value and gradient of ERM", 32, "sums of risks and gradients"),
+    "irmv1": Stage(objective("irmv1"), "of IRMv1", 32, "the penalty's own derivative besides"),
+    "v_rex": Stage(objective("v_rex"), "of V-REx", 32, "differences of risks, in the scale"),
+    "mm_rex": Stage(objective("mm_rex"), "of MM-REx", 32, "as erm"),
+    "hessian_vector_product": Stage(
+        each_env(
+            lambda backend, case, env: backend.hessian_vector_product(
+                case.params, env, case.vector
+            ),
+            layers=True,
+        ),
+        "H v on each environment",
+        32,
+        "two passes forward and two backward",
+        "hessian_vector_product",
+    ),
+    "adapt": Stage(
+        adapt, "theta'_i after 1, 2, ... inner steps (Eq. 3)", 32, "a gradient a step", "adapt"
+    ),
+    "meta_losses": Stage(
+        meta_losses,
+        "R_j(theta'_i) in order (Eq. 4)",
+        32,
+        "the inner steps' rounding carried into a risk",
+        "meta_losses",
+    ),
+    "meta_irm_first_order": Stage(
+        objective("meta_irm", first_order=True),
+        "value and gradient with `first_order=True`",
+        64,
+        "inner steps, then a gradient at theta'",
+    ),
+    "meta_irm_without_sigma": Stage(
+        objective("meta_irm", std_weight=0.0),
+        "with `std_weight=0`",
+        64,
+        "inner steps, a gradient at theta', and the way back",
+    ),
+    "meta_irm": Stage(
+        objective("meta_irm"),
+        "of the braces of Eq. 6",
+        64,
+        "the same, weighted by differences of meta-losses",
+    ),
+    "sgd": Stage(
+        trajectory("sgd"),
+        "change of the parameters at each of ten steps, SGD with momentum",
+        64,
+        "ten steps, each with its own rounding",
+        "train_steps",
+    ),
+    "adam": Stage(
+        trajectory("adam"),
+        "the same under Adam",
+        128,
+        "as sgd; a gradient's rounding is divided by epsilon where the gradient is small",
+        "train_steps",
+    ),
 }
-NEEDS = {
-    name: name for name in ("logits", "hessian_vector_product", "adapt", "meta_losses")
-}  # stage: optional function
-TRAJECTORIES = ("sgd", "adam")  # a hundred times as dear as the other stages
-NEEDS |= dict.fromkeys(TRAJECTORIES, "train_steps")
+EXTRA = {  # in the golden vectors, not asked of backends
+    "irmv1_penalties": Stage(
+        each_env(lambda engine, case, env: engine.irmv1_penalty(case.params, env)),
+        "the penalty in Eq. 2 of each environment; in the golden vectors only",
+        32,
+        "the square of a mean",
+    ),
+    "sigma": Stage(
+        sigma,
+        "sigma (Eq. 5) and w_ij; in the golden vectors only",
+        64,
+        "differences of meta-losses, in the scale",
+    ),
+}
+TRAJECTORIES = ("sgd", "adam")  # a hundred times as expensive as the other stages
 
 
 def stages_of(case):
@@ -121,75 +199,38 @@ def stages_of(case):
 # ---- the answers ---------------------------------------------------------------------------------
 
 
-def irmv1_penalties(engine, case):
-    """Return the penalty in Eq. 2 of each environment."""
-    return {f"env{e}": engine.irmv1_penalty(case.params, env) for e, env in enumerate(case.envs)}
-
-
-def sigma(engine, case):
-    """Return sigma (Eq. 5) and w_ij, the derivative of the braces of Eq. 6 by the meta-loss R_j(theta'_i)."""
-    L = meta_losses(engine, case)["meta_losses"]
-    s = engine.sigma(L)
-    slope = (L - np.mean(L)) / (len(L) * s) if s > 0 else np.zeros(len(L))
-    return {"sigma": s, "w": 1 + case.meta["std_weight"] * slope}
-
-
-EXTRA = {
-    "irmv1_penalties": irmv1_penalties,
-    "sigma": sigma,
-}  # in the golden files, not asked of backends
-
-
 def answers(case, engine=None, stages=None):
-    """Return the answers of the spec, or a copy of it, to some stages of a case or all and the extras: {stage: {name: array}}."""
-    engine = engine or Spec()
-    found = {
-        stage: STAGES[stage](engine, case)
-        for stage in stages_of(case)
-        if stages is None or stage in stages
-    }
-    found |= {
-        extra: EXTRA[extra](engine, case) for extra in EXTRA if stages is None or extra in stages
-    }
+    """Return {stage: {name: array}}, what the spec, or a copy of it, answers to a case.
+
+    `stages` are some or, by default, all, the extras included.
+    """
+    engine, known = engine or Spec(), STAGES | EXTRA
     return {
-        stage: {key: np.asarray(part, np.float64) for key, part in parts.items()}
-        for stage, parts in found.items()
+        stage: {
+            key: np.asarray(part, np.float64)
+            for key, part in known[stage].ask(engine, case).items()
+        }
+        for stage in [*stages_of(case), *EXTRA]
+        if stages is None or stage in stages
     }
 
 
 # ---- how far an answer may be off ----------------------------------------------------------------
 
-TOLERANCES = {  # stage: units of rounding, and why as many
-    "logits": (16, "a chain of dot products"),
-    "risk": (16, "the logits' rounding and a mean"),
-    "gradient": (32, "forward and backward pass"),
-    "erm": (32, "sums of risks and gradients"),
-    "irmv1": (32, "the penalty's own derivative besides"),
-    "v_rex": (32, "differences of risks, in the scale"),
-    "mm_rex": (32, "as erm"),
-    "hessian_vector_product": (32, "two passes forward and two backward"),
-    "adapt": (32, "a gradient a step"),
-    "meta_losses": (32, "the inner steps' rounding carried into a risk"),
-    "meta_irm_first_order": (64, "inner steps, then a gradient at theta'"),
-    "meta_irm_without_sigma": (64, "inner steps, a gradient at theta', and the way back"),
-    "meta_irm": (64, "the same, weighted by differences of meta-losses"),
-    "sgd": (64, "ten steps, each with its own rounding"),
-    "adam": (
-        128,
-        "as sgd; a gradient's rounding is divided by epsilon where the gradient is small",
-    ),
-    "irmv1_penalties": (32, "the square of a mean"),
-    "sigma": (64, "differences of meta-losses, in the scale"),
-}
+
+def allowed(stage, dtype):
+    """Return the largest difference that a stage may show, in units of the scale."""
+    return STAGES[stage].units * float(np.finfo(dtype).eps)
+
+
 NUDGE = 2.0**-30
 NUDGES = 2
 
 
 def nudge(seed, shape, content):
-    """Draw numbers up to `NUDGE`, the same for the same content, so that equal environments stay equal."""
-    return NUDGE * np.random.default_rng([seed, zlib.crc32(content.tobytes())]).uniform(
-        -1, 1, shape
-    )
+    """Draw numbers up to `NUDGE`, the same for the same content: equal environments stay equal."""
+    rng = np.random.default_rng([seed, zlib.crc32(content.tobytes())])
+    return NUDGE * rng.uniform(-1, 1, shape)
 
 
 def nudged_answers(case, seed, stages):
@@ -203,11 +244,8 @@ def nudged_answers(case, seed, stages):
     original = copy.cross_entropy
 
     def cross_entropy(f, y):
-        slope, curvature, share = (
-            nudge(seed, f.shape, y),
-            nudge(seed + 1, f.shape, y),
-            nudge(seed, (), y),
-        )
+        slope, curvature = nudge(seed, f.shape, y), nudge(seed + 1, f.shape, y)
+        share = nudge(seed, (), y)
         return (1 + share) * original(f, y) + np.sum(slope * f + curvature * f * f / 2) / len(y)
 
     copy.cross_entropy = cross_entropy
@@ -219,16 +257,14 @@ def nudged_answers(case, seed, stages):
 
 
 def scales(case, right):
-    """Return the scale of rounding of each array of `right`, the spec's answers: {stage: {name: float}}.
+    """Return {stage: {name: float}}, the scale of each array of `right`, the spec's answers.
 
     It is the largest entry plus the most that any entry moves under coarse rounding, over the
     coarseness. Cancellation and ill-conditioning show in it by themselves. A trajectory's steps are
     differences of parameters; their size counts, too.
     """
     moved = [nudged_answers(case, seed, right) for seed in range(NUDGES)]
-    largest = {
-        name: float(np.abs(part).max(initial=0)) for name, part in named(case.params).items()
-    }
+    largest = {name: np.abs(part).max(initial=0) for name, part in named(case.params).items()}
     found = {}
     for stage, parts in right.items():
         found[stage] = {}
@@ -240,7 +276,10 @@ def scales(case, right):
 
 
 def margin(case):
-    """Return the distance from 0 of the nearest input of a hidden unit, exact zeros apart, over all points that stages visit."""
+    """Return how near hidden units come to their kinks, where they are not exactly at them.
+
+    All points theta that the stages visit count.
+    """
     copy, nearest = copy_of_spec(), [np.inf]
     original = copy.logits
 
@@ -255,5 +294,5 @@ def margin(case):
     copy.logits = watched
     for stage in ("adapt", "meta_losses", *TRAJECTORIES):
         if stage in stages_of(case):
-            STAGES[stage](copy, case)
+            STAGES[stage].ask(copy, case)
     return nearest[0]

@@ -1,115 +1,23 @@
-"""The suite: everything asked of a backend, and the report."""
+"""The suite: what is asked of a backend, and whether its answers are right."""
+
+from __future__ import annotations
 
 import inspect
-import platform
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from metairm_np import _checks
-from metairm_np._version import __version__
 from metairm_np.conformance import vectors
-from metairm_np.conformance.asking import allowed, ask
 from metairm_np.conformance.diagnosis import diagnosis
-from metairm_np.conformance.stages import NEEDS, STAGES, stages_of
+from metairm_np.conformance.report import Report
+from metairm_np.conformance.stages import STAGES, allowed, stages_of
 
-
-@dataclass
-class Report:
-    """What `check_backend` found.
-
-    Attributes
-    ----------
-    backend, dtype : str
-    outcomes : list of Outcome
-    missing : list of str
-        Optional functions that the backend does not offer.
-    findings : list of metairm_np.conformance.diagnosis.Finding
-        Named mistakes, the one that explains most first.
-    seconds : float
-    """
-
-    backend: str
-    dtype: str
-    outcomes: list
-    missing: list
-    findings: list = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def wrong(self):
-        """The outcomes that differ."""
-        return [o for o in self.outcomes if not o.ok and not o.left_out]
-
-    @property
-    def left_out(self):
-        """The outcomes of what the backend says it does not implement."""
-        return [o for o in self.outcomes if o.left_out]
-
-    @property
-    def ran(self):
-        """Whether the backend answered anything at all."""
-        return any(o.answer is not None for o in self.outcomes)
-
-    @property
-    def passed(self):
-        """Whether the backend answered, and everything it answered is right."""
-        return self.ran and not self.wrong
-
-    @property
-    def stages(self):
-        """[(name, ok, max_difference)] in order; differences in units of each array's scale."""
-        rows = []
-        for stage in STAGES:
-            asked = [o for o in self.outcomes if o.stage == stage and not o.left_out]
-            if asked:
-                rows.append((stage, all(o.ok for o in asked), max(o.largest for o in asked)))
-        return rows
-
-    @property
-    def diagnosis(self):
-        """The names of the mistakes found."""
-        return [finding.name for finding in self.findings]
-
-    def as_dict(self):
-        """Return everything but the answers, as plain values for JSON."""
-        return {
-            "backend": self.backend,
-            "dtype": self.dtype,
-            "passed": self.passed,
-            "stages": [
-                {
-                    "name": name,
-                    "ok": ok,
-                    "max_difference": largest,
-                    "allowed": allowed(name, self.dtype),
-                }
-                for name, ok, largest in self.stages
-            ],
-            "diagnosis": [vars(finding) for finding in self.findings],
-            "wrong": [
-                {
-                    "case": o.case,
-                    "stage": o.stage,
-                    "differences": o.differences,
-                    "allowed": o.allowed,
-                    "problem": o.problem,
-                }
-                for o in self.wrong
-            ],
-            "left_out": [
-                {"case": o.case, "stage": o.stage, "reason": o.problem} for o in self.left_out
-            ],
-            "not_offered": self.missing,
-            "seconds": self.seconds,
-            "versions": {
-                "metairm_np": __version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-        }
+# ---- the backend ---------------------------------------------------------------------------------
 
 
 class OnlyValueAndGrad:
@@ -120,35 +28,133 @@ class OnlyValueAndGrad:
 
 
 def as_backend(given):
-    """Return the backend that an object is, or that a function `value_and_grad` makes.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    """
+    """Return the backend that an object is, or that a function `value_and_grad` makes."""
     if inspect.isroutine(given):
         return OnlyValueAndGrad(given)
     if isinstance(given, type) or not callable(getattr(given, "value_and_grad", None)):
         raise TypeError(
-            f"{given!r} is no backend; give the function value_and_grad(name, params, envs, **hyper) or an object that has it, "
-            "see docs/conformance.md"
+            f"{given!r} is no backend; give the function value_and_grad(name, params, envs, "
+            "**hyper) or an object that has it, see docs/conformance.md"
         )
     return given
 
 
+def name_of(backend):
+    """Return a backend's own name, or that of its module or class."""
+    names = (getattr(backend, "name", None), getattr(backend, "__name__", None))
+    return str(names[0] or names[1] or type(backend).__name__)
+
+
 def offered(backend):
     """Return the stages that a backend has the functions for."""
-    return [
-        stage
-        for stage in STAGES
-        if stage not in NEEDS or callable(getattr(backend, NEEDS[stage], None))
-    ]
+    return [name for name, stage in STAGES.items() if callable(getattr(backend, stage.needs, None))]
+
+
+# ---- one question --------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Outcome:
+    """One question asked of a backend.
+
+    Attributes
+    ----------
+    case, stage : str
+    allowed : float
+        The largest difference that passes.
+    answer : dict of str to array, or None
+        The backend's, None if that could not be used.
+    differences : dict of str to float
+        The largest difference of each array in units of its scale; infinite where it is NaN.
+    problem : str
+        Why there is no usable answer: an exception, a wrong shape, a changed input.
+    left_out : bool
+        Whether the backend raised NotImplementedError.
+    """
+
+    case: str
+    stage: str
+    allowed: float
+    answer: dict | None = None
+    differences: dict = field(default_factory=dict)
+    problem: str = ""
+    left_out: bool = False
+
+    @property
+    def largest(self):
+        """The largest difference."""
+        return np.inf if self.problem else max(self.differences.values(), default=0.0)
+
+    @property
+    def ok(self):
+        """Whether the answer is right."""
+        return self.largest <= self.allowed
+
+
+def ask(backend, solved, stage, dtype="float64"):
+    """Return the Outcome of one question about one case; the backend gets inputs of its own."""
+    case = solved.case.astype(dtype)
+    outcome = Outcome(case.name, stage, allowed(stage, dtype))
+    try:
+        answer = STAGES[stage].ask(backend, case)
+        outcome.answer = {key: np.asarray(part) for key, part in answer.items()}
+    except NotImplementedError as error:
+        outcome.left_out, outcome.problem = True, str(error) or "not implemented"
+        return outcome
+    except Exception as error:
+        outcome.problem = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
+        return outcome
+    right, scale = solved.answers[stage], solved.scales[stage]
+    outcome.problem = misfit(outcome.answer, right, dtype)
+    if not outcome.problem:
+        outcome.differences = {
+            key: difference(outcome.answer[key], right[key], scale[key]) for key in right
+        }
+        outcome.problem = changed_input(case, solved.case, dtype)
+    return outcome
+
+
+def difference(answer, right, scale):
+    """Return the largest difference in units of the scale, infinite if anything is NaN."""
+    worst = np.abs(np.asarray(answer, np.float64) - right).max(initial=0.0)
+    if np.isnan(worst):
+        return np.inf
+    return float(worst / scale) if scale else (0.0 if worst == 0 else np.inf)
+
+
+def misfit(answer, right, dtype):
+    """Return in which array of an answer the name, shape or type is wrong, or ""."""
+    odd = sorted(answer.keys() ^ right.keys())
+    if odd:
+        return f"missing or too many arrays: {', '.join(odd)}"
+    for key, part in answer.items():
+        if part.shape != right[key].shape:
+            return f"{key} has shape {part.shape}, not {right[key].shape}"
+        if part.dtype.kind not in "fiu":
+            return f"{key} has dtype {part.dtype}, not {dtype}"
+    return ""
+
+
+def changed_input(case, original, dtype):
+    """Return which input array was written to, or ""."""
+    before = original.astype(dtype).arrays()
+    names = [key for key, part in case.arrays().items() if not np.array_equal(part, before[key])]
+    return f"changed its input {names[0]} in place" if names else ""
+
+
+# ---- all questions -------------------------------------------------------------------------------
 
 
 def check_backend(
-    backend, dtype="float64", *, cases=None, random=0, seed=0, diagnose=True, progress=False
-):
+    backend: Any | Callable,
+    dtype: str = "float64",
+    *,
+    cases: Sequence[str] | None = None,
+    random: int = 0,
+    seed: int = 0,
+    diagnose: bool = True,
+    progress: bool = False,
+) -> Report:
     """Compare a backend with the spec on the golden cases, and on random ones.
 
     Parameters
@@ -156,8 +162,8 @@ def check_backend(
     backend : object or function
         An object or a module with `value_and_grad(name, params, envs, **hyper)`, and whichever it
         has of `logits`, `risk`, `adapt`, `meta_losses`, `hessian_vector_product` and `train_steps`;
-        or a function, which is taken as `value_and_grad`. docs/conformance.md gives the signatures.
-        All take and give NumPy arrays.
+        or a function, which is taken as `value_and_grad`. docs/conformance.md has the signatures.
+        All take and return NumPy arrays.
     dtype : {"float64", "float32"}, default "float64"
         Of the inputs; what may differ is scaled accordingly.
     cases : sequence of str, optional
@@ -184,31 +190,22 @@ def check_backend(
     _checks.count("random", random, 0)
     _checks.count("seed", seed, 0)
     backend, dtype, start = as_backend(backend), np.dtype(dtype).name, time.perf_counter()
-    stages = offered(backend)
-    chosen = list(vectors.load()) if cases is None else list(cases)
+    golden, stages = vectors.load(), offered(backend)
+    chosen = list(golden) if cases is None else list(cases)
     for name in chosen:
-        _checks.choice("case", name, vectors.load())
-    known = [
-        *(vectors.load()[name] for name in chosen),
-        *map(vectors.solve, vectors.random_cases(random, seed)),
-    ]
+        _checks.choice("case", name, golden)
+    known = [golden[name] for name in chosen]
+    known += map(vectors.solve, vectors.random_cases(random, seed))
     questions = [
         (solved, stage) for stage in stages for solved in known if stage in stages_of(solved.case)
     ]
     bar = tqdm(questions, unit="check", leave=False, disable=None if progress else True)
     outcomes = [ask(backend, solved, stage, dtype) for solved, stage in bar]
-    missing = sorted({NEEDS[stage] for stage in STAGES if stage not in stages})
+    missing = sorted({stage.needs for name, stage in STAGES.items() if name not in stages})
     report = Report(name_of(backend), dtype, outcomes, missing)
     if diagnose and report.wrong:
-        report.findings = diagnosis(backend, known, outcomes, dtype)
+        report.findings = diagnosis(
+            known, outcomes, dtype, lambda solved, stage: ask(backend, solved, stage, dtype)
+        )
     report.seconds = round(time.perf_counter() - start, 3)
     return report
-
-
-def name_of(backend):
-    """Return a backend's own name, or that of its module or class."""
-    return str(
-        getattr(backend, "name", None)
-        or getattr(backend, "__name__", None)
-        or type(backend).__name__
-    )
