@@ -272,7 +272,7 @@ def test_a_model_that_knows_the_digits_class_reads_most_labels_from_the_colour(k
     for p_e in (0.1, 0.2, 0.9):
         env = trial.test(p_e)
         told = np.where((colours(env, k) - classes) % k == 2, (classes + 1) % k, classes)
-        assert within(np.sum(told == env.y), len(env), 0.75 + 0.25 * p_e)  # docs/reproduction.md
+        assert within(np.sum(told == env.y), len(env), 0.75 + 0.25 * p_e)  # docs/notebook.md
 
 
 def test_mirrored_features_show_no_symmetric_statistic_their_environment():
