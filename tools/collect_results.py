@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
 PAGE = ROOT / "docs" / "results.md"
 NOTEBOOK = ROOT / "docs" / "notebook.md"
-KEPT = ("results.json", "report.md", "search.*", "*.png", "*.svg", "similarity*.json", "cross*.json")
+KEPT = ("results.json", "report.md", "search.*", "*.png", "*.svg", "[sc]*_*.json")
 INTRO = """\
 # Results
 
