@@ -36,11 +36,11 @@ class StoppingRule:
     samples : {"validation", "all"}, default "validation"
         Whose risks: of each training environment the held-out samples, as in the paper, or the
         training samples, too. With more samples s_t has less sampling error, which is what most of
-        the spread between trials comes from (docs/reproduction.md).
+        the spread between trials comes from (docs/notebook.md).
     target_risk : float >= 0, optional
         If given, s_t is the distance of the risks' mean from it instead: ln 2, the risk of a coin,
         where two environments are mirror images of each other and their risks agree whatever the
-        model (Table 4, docs/reproduction.md).
+        model (Table 4, docs/notebook.md).
     """
 
     threshold: float
