@@ -1,6 +1,6 @@
 """How alike a network's representations are before and after the inner step (Figure 9), and across environments (10)."""
 
-from metairm_np import fast, mlp, spec
+from metairm_np import fast, mlp
 from metairm_np.analysis.pwcca import pwcca
 
 
@@ -39,7 +39,7 @@ def similarity_after_adaptation(params, env, settings):
     list of float
         From 0 to 1, the classifier's (the logits') last.
     """
-    hyper = spec.with_inner_l2(settings.hyper, settings.l2)
+    hyper = settings.keywords
     inner = {key: hyper[key] for key in ("inner_steps", "inner_l2") if key in hyper}
     adapted = fast.adapt(params, env, hyper["inner_lr"], **inner)
     return [
