@@ -1,4 +1,4 @@
-"""The outer optimizers as values: `init` and `update` return new ones and leave their arguments alone."""
+"""The outer optimizers, as values: `update` returns new ones and leaves its arguments alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metairm_np._autodiff import tree_map
 
 
 class SGDState(NamedTuple):
-    """The velocity v, a list of (W, b)."""
+    """What `SGD` remembers: the velocity v, a list of (W, b)."""
 
     velocity: list
 
@@ -58,7 +58,7 @@ class SGD:
 
 
 class AdamState(NamedTuple):
-    """The number of updates t, and the moments m and v, lists of (W, b)."""
+    """What `Adam` remembers: the number of updates t, and the moments m and v, lists of (W, b)."""
 
     t: int
     m: list

@@ -48,7 +48,11 @@ def test_dtype_is_kept_and_arguments_are_left_alone(optimizer, dtype):
     params, _ = problem(3, dtype=dtype)
     (gradient,) = gradients(params, 1)
     once, state = optimizer.update(gradient, optimizer.init(params), params)
-    given = [*params, *gradient, *(part for tree in state if isinstance(tree, list) for part in tree)]
+    given = [
+        *params,
+        *gradient,
+        *(part for tree in state if isinstance(tree, list) for part in tree),
+    ]
     before = flat(given).copy()
     twice, _ = optimizer.update(gradient, state, params)
     assert {part.dtype for pair in [*once, *twice] for part in pair} == {np.dtype(dtype)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metairm_np import fast, mlp, spec
+from metairm_np import fast, mlp
 from metairm_np.analysis.pwcca import pwcca
 from metairm_np.environments import Environment
 
@@ -45,7 +45,7 @@ def similarity_after_adaptation(params: list, env: Environment, settings) -> lis
     list of float
         From 0 to 1, the classifier's (the logits') last.
     """
-    hyper = spec.with_inner_l2(settings.hyper, settings.l2)
+    hyper = settings.keywords
     inner = {key: hyper[key] for key in ("inner_steps", "inner_l2") if key in hyper}
     adapted = fast.adapt(params, env, hyper["inner_lr"], **inner)
     return [

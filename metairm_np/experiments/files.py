@@ -348,7 +348,7 @@ def algorithm_keys(algorithm):
         "label",
         "paper",
         *SETTINGS_KEYS,
-        *(key for key in hyper if key not in ("gradient_noise", "pairs")),
+        *(key for key in hyper if key not in ("gradient_noise", "pairs", "inner_l2")),
     ]
 
 
