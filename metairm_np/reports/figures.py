@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib import cbook
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 
+from metairm_np import _checks
 from metairm_np._seeds import child
 from metairm_np.analysis import dynamics, representations
 from metairm_np.experiments.files import Study
@@ -383,6 +386,23 @@ DRAWINGS = {  # other figures
     "images": (draw_images, "Training images, an environment a row"),
 }
 FIGURES = {name: shows for name, (_, shows) in {**PANELS, **DRAWINGS}.items()}
+
+
+def check(study: Study):
+    """Raise ValueError unless a study names figures that there are, and its texts can be drawn."""
+    for name in study.figures:
+        _checks.choice("figure", name, FIGURES)
+    for experiment in study.cases.values():
+        labels = [algorithm.label for algorithm in experiment.algorithms.values()]
+        for text in [experiment.title, experiment.case_title, *labels, *experiment.bounds]:
+            if cbook.is_math_text(text):
+                try:
+                    MathTextParser("path").parse(text)
+                except ValueError:
+                    raise ValueError(
+                        f"Matplotlib cannot draw the mathematics in {text!r}; correct it, or write "
+                        "\\$ for a dollar sign"
+                    ) from None
 
 
 def make(name, results):
