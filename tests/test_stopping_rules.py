@@ -13,8 +13,8 @@ SMALL = """
 name = "small"
 title = "A trial of no time"
 reproduces = "nothing"
-extends = "cmnist"
-keep = ["meta_irm"]
+base = "cmnist"
+rows = ["meta_irm"]
 figures = []
 [environment]
 n_per_env = 200

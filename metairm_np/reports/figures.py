@@ -11,7 +11,9 @@ from dataclasses import asdict
 
 import numpy as np
 
+from metairm_np import _checks
 from metairm_np.analysis import dynamics
+from metairm_np.experiments.files import Study
 from metairm_np.reports.panels import PANELS, Results, accuracy_over_steps
 
 MARKERS = "osD^vPX*"
@@ -138,6 +140,29 @@ DRAWINGS = {  # other figures
     "images": (draw_images, "Training images, an environment a row"),
 }
 FIGURES = {name: shows for name, (_, shows) in {**PANELS, **DRAWINGS}.items()}
+
+
+def check(study: Study) -> None:
+    """Raise ValueError unless a study names figures that there are, and its texts can be drawn."""
+    for name in study.figures:
+        _checks.choice("figure", name, FIGURES)
+    for experiment in study.cases.values():
+        labels = [algorithm.label for algorithm in experiment.algorithms.values()]
+        for text in [experiment.title, experiment.case_title, *labels, *experiment.bounds]:
+            if "$" in text and not _can_be_drawn(text):
+                raise ValueError(
+                    f"Matplotlib cannot draw the mathematics in {text!r}; correct it, or write "
+                    "\\$ for a dollar sign"
+                )
+
+
+def _can_be_drawn(text):
+    from matplotlib import cbook, mathtext
+
+    try:
+        return not cbook.is_math_text(text) or bool(mathtext.MathTextParser("path").parse(text))
+    except ValueError:
+        return False
 
 
 def make(name: str, results: Results):

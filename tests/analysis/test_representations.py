@@ -10,7 +10,7 @@ from metairm_np.training.settings import Settings
 
 DIGITS = synthetic_digits(0, n_per_env=300)
 PARAMS = mlp.init_mlp((392, 5, 4, 1), 0)
-ADAPTING = Settings("meta_irm", {"inner_lr": 2.0, "std_weight": 0.0, "inner_l2": True}, l2=0.01)
+ADAPTING = Settings("meta_irm", {"inner_lr": 2.0, "std_weight": 0.0}, l2=0.01, inner_l2=True)
 
 
 def test_layers_are_those_of_the_network():
