@@ -88,7 +88,7 @@ def problems(draw, names):
     hyper.update(
         inner_steps=steps,
         first_order=draw(st.booleans()),
-        inner_l2=draw(st.sampled_from([0.0, 0.02, True])),
+        inner_l2=draw(st.sampled_from([0.0, 0.02])),
     )
     hyper.update(
         inner_lr=draw(st.sampled_from([0.0, 0.3])), std_weight=draw(st.sampled_from([0, 0.5]))
@@ -113,7 +113,6 @@ def test_objectives_with_every_option(drawn):
 @given(problems(["meta_irm"]))
 def test_risks_accuracy_penalty_and_meta_losses(drawn):
     (_, params, envs), hyper = drawn
-    hyper = {**hyper, "inner_l2": float(hyper["inner_l2"])}
     del hyper["l2"], hyper["std_weight"]
     with cut():
         np.testing.assert_allclose(fast.risks(params, envs), spec.risks(params, envs), rtol=1e-12)

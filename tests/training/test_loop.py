@@ -313,7 +313,7 @@ FOR_META = {"objective": "meta_irm", "hyper": META}
     [
         ({"objective": "irm"}, ValueError, "unknown objective 'irm'; did you mean 'irmv1'"),
         ({"hyper": {"inner_lr": 1}}, TypeError, "erm takes no keyword 'inner_lr'"),
-        ({"objective": "v_rex"}, TypeError, "missing 1 required .*'penalty_weight'"),
+        ({"objective": "v_rex"}, TypeError, "v_rex: missing a required argument: 'penalty_weight'"),
         ({"optimizer": "adm"}, ValueError, "unknown optimizer 'adm'; did you mean 'adam'"),
         ({"init": "zero"}, ValueError, "unknown init 'zero'"),
         ({"hidden": 256}, TypeError, r"hidden is 256; give a list of widths such as \[256\]"),
