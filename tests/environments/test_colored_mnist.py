@@ -67,12 +67,12 @@ def test_images_are_mnist_scaled_to_one_and_no_test_image_is_trained_on():
 @pytest.mark.parametrize("k", [2, 10])
 def test_greyscale_twin_differs_only_by_colour(k):
     trial = colored_mnist(2, k, n_per_env=400)
-    envs, twins = (
-        [*one.train, *one.validation, one.test(0.9)] for one in (trial, trial.greyscale())
-    )
-    for env, twin in zip(envs, twins):
-        np.testing.assert_array_equal(env.y, twin.y)
-        np.testing.assert_array_equal(grey(env, k), twin.x)
+    envs = [*trial.train, *trial.validation, trial.test(0.9)]
+    twin = trial.greyscale()
+    twins = [*twin.train, *twin.validation, twin.test(0.9)]
+    for env, other in zip(envs, twins):
+        np.testing.assert_array_equal(env.y, other.y)
+        np.testing.assert_array_equal(grey(env, k), other.x)
 
 
 def test_test_environments_share_images_and_labels():

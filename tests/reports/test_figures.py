@@ -67,6 +67,7 @@ def test_figure_10_compares_logits_and_for_meta_irm_the_classifiers_input(result
         np.testing.assert_allclose(line["values"][0], 1)
 
 
+@pytest.mark.slow
 def test_figure_6_has_the_penalty_of_each_case(results_of):
     results = results_of("table3")
     _, (panel,) = figures.make("penalty", results)
@@ -92,6 +93,7 @@ def test_the_limits_of_a_log_axis_fit_its_lines():
     assert 1e-7 < low < 1e-6 < 1e-2 < high < 1e-1
 
 
+@pytest.mark.slow
 def test_figure_5_is_the_table_drawn(results_of):
     _, panels = figures.make("accuracy_over_cases", results_of("table3"))
     lines = panels[0]["lines"]
@@ -100,6 +102,7 @@ def test_figure_5_is_the_table_drawn(results_of):
     assert all(0 <= np.min(line["values"]) <= np.max(line["values"]) <= 100 for line in lines)
 
 
+@pytest.mark.slow
 def test_what_happens_over_steps_has_a_line_per_algorithm(results_of):
     results = results_of("dynamics")
     _, (first, last, gaps) = figures.make("over_steps", results)
@@ -115,6 +118,7 @@ def test_what_happens_over_steps_has_a_line_per_algorithm(results_of):
     assert gaps["lines"][0]["values"][5][1] == pytest.approx(one - two)
 
 
+@pytest.mark.slow
 def test_adaptation_over_steps_has_the_risk_and_the_meta_loss(results_of):
     results = results_of("dynamics")
     _, (panel,) = figures.make("adaptation_over_steps", results)

@@ -58,6 +58,15 @@ def test_table_has_mean_population_spread_and_the_papers_figures():
     assert len({len(line) for line in lines}) == 1
 
 
+def test_columns_that_the_paper_does_not_have():
+    (experiment,) = files.load_study("cmnist", ["p_e=[0.5]", 'table=[0.5, "train"]']).cases.values()
+    ours = {"test_accuracy": {"0.5": 0.75}, "train_accuracy": [0.6, 0.8]}
+    head, (erm, *_, bound) = tables.table_rows(experiment, [record("erm", 0, 0.1) | ours])
+    assert head == ["algorithm", "trials", "p_e = 0.5", "train"]
+    assert erm == ["ERM", "1", "75.0", "70.0"]
+    assert bound == ["optimal invariant model", "", "75.0", "75.0"]
+
+
 def test_audit_line_counts_and_names_what_failed():
     line = tables.audit_line(RECORDS)
     assert line == "audited against autograd: 8 checks, largest difference 3e-15"
