@@ -1,6 +1,6 @@
-"""One step's gradient in each framework, in its best form: data and parameters where and as the framework wants them.
+"""One step's gradient in each framework, in its best form, on data as the framework wants them.
 
-`BACKENDS[name](case)` gives `step`, which computes the gradient, waits for it and gives it as a
+`BACKENDS[name](case)` returns `step`, which computes the gradient, waits for it and returns it as a
 list of arrays.
 """
 
@@ -24,23 +24,16 @@ HYPER = {
 
 
 def problem(case):
-    """Make the parameters and the environments: Colored MNIST, images drawn with repetition where there are not enough."""
-    k, rng, mnist = case["classes"], np.random.default_rng(0), load_mnist14()
+    """Make parameters and environments: Colored MNIST, with images drawn again if need be."""
+    k, n, rng, mnist = case["classes"], case["n"], np.random.default_rng(0), load_mnist14()
+    pixel = (np.arange(256) / 255).astype(case["dtype"])
     envs = []
     for e in range(case["envs"]):
-        chosen = (
-            rng.permutation(50_000)[: case["n"]]
-            if case["n"] <= 50_000
-            else rng.integers(50_000, size=case["n"])
-        )
-        grey = (np.arange(256) / 255).astype(case["dtype"])[
-            mnist["train_images"][chosen].reshape(len(chosen), -1)
-        ]
-        y = (
-            mnist["train_labels"][chosen].astype(int) // (10 // k)
-            + (rng.random(len(chosen)) < 0.25)
-        ) % k
-        z = (y + (rng.random(len(chosen)) < 0.1 * (1 + e % 2))) % k
+        rows = rng.permutation(50_000)[:n] if n <= 50_000 else rng.integers(50_000, size=n)
+        grey = pixel[mnist["train_images"][rows].reshape(n, -1)]
+        c = mnist["train_labels"][rows].astype(int) // (10 // k)
+        y = (c + (rng.random(n) < 0.25)) % k
+        z = (y + (rng.random(n) < 0.1 * (1 + e % 2))) % k
         envs.append(Environment.painted(grey, z, k, y))
     params = init_mlp((196 * k, HIDDEN, 1 if k == 2 else k), 0, case["dtype"], "fan_in")
     return params, envs
@@ -58,15 +51,14 @@ def flat(gradient):
 
 
 def with_numpy(engine, dense):
-    """Return the backend of an engine of this project; `dense` makes the dense arrays beforehand."""
+    """Return the backend of an engine of this project; `dense` makes dense arrays beforehand."""
 
     def prepare(case):
         params, envs = problem(case)
         if dense:
             envs = [Environment(env.x, env.y) for env in envs]
-        return lambda: flat(
-            engine.value_and_grad(case["objective"], params, envs, **hyper_of(case))[1]
-        )
+        name, hyper = case["objective"], hyper_of(case)
+        return lambda: flat(engine.value_and_grad(name, params, envs, **hyper)[1])
 
     return prepare
 
@@ -110,9 +102,8 @@ def torch_compiled(case):
             total = 0.0
             for x, y in envs:
                 f = backend.forward(theta, x)
-                slope = torch.func.grad(lambda w, f=f, y=y: backend.loss(w * f, y))(
-                    torch.ones((), dtype=f.dtype)
-                )
+                one = torch.ones((), dtype=f.dtype)
+                slope = torch.func.grad(lambda w, f=f, y=y: backend.loss(w * f, y))(one)
                 total = total + backend.loss(f, y) + hyper["penalty_weight"] * slope**2
             return total
         adapted = []
@@ -122,14 +113,8 @@ def torch_compiled(case):
                 gradient = torch.func.grad(backend.risk_on)(point, env)
                 point = [part - hyper["inner_lr"] * g for part, g in zip(point, gradient)]
             adapted.append(point)
-        L = torch.stack(
-            [
-                backend.risk_on(adapted[i], env)
-                for i in range(len(envs))
-                for j, env in enumerate(envs)
-                if i != j
-            ]
-        )
+        pairs = [(i, j) for i in range(len(envs)) for j in range(len(envs)) if i != j]
+        L = torch.stack([backend.risk_on(adapted[i], envs[j]) for i, j in pairs])
         return L.sum() + hyper["std_weight"] * L.std(unbiased=False)
 
     compiled = torch.compile(lambda theta, envs: torch.func.grad(objective)(theta, envs))
@@ -157,12 +142,10 @@ def jax_jit(case):
 
 
 def gemm(case):
-    """Not a gradient: the products of a dense greyscale first layer, n x 196 by 196 x 256 and back, with BLAS's threads."""
-    rng = np.random.default_rng(0)
-    x, W, h = (
-        rng.random(shape).astype(case["dtype"])
-        for shape in ((25_000, 196), (196, HIDDEN), (25_000, HIDDEN))
-    )
+    """Not a gradient: the products of a dense greyscale first layer, there and back."""
+    rng, n = np.random.default_rng(0), 25_000
+    shapes = (n, 196), (196, HIDDEN), (n, HIDDEN)
+    x, W, h = (rng.random(shape).astype(case["dtype"]) for shape in shapes)
     g = np.empty_like(W)
 
     def step():

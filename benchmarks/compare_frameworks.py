@@ -35,11 +35,8 @@ VARIANTS = [
     {"classes": 5},
     {"n": 100_000},
 ]
-CASES = [
-    {**DEFAULT, **variant, "dtype": dtype}
-    for variant in VARIANTS
-    for dtype in ("float32", "float64")
-]
+DTYPES = ("float32", "float64")
+CASES = [{**DEFAULT, **variant, "dtype": dtype} for variant in VARIANTS for dtype in DTYPES]
 TIMED = ("fast", "PyTorch eager", "torch.compile", "JAX jit", "autograd")
 COMPILED = CASES[:8]  # torch.compile takes half a minute a case
 
@@ -54,16 +51,14 @@ def memory(field):
 
 
 def work(name, case, folder):
-    """Answer each line of standard input: "step" with seconds, "finish" with MiB, leaving the gradient in `folder`."""
+    """Answer "step" on standard input with seconds, and "finish" with MiB; save the gradient."""
     import numpy as np
     from backends import BACKENDS
 
     step = BACKENDS[name](case)
     before = memory("VmRSS")
     gradient = step()  # compiles what has to be compiled
-    Path("/proc/self/clear_refs").write_text(
-        "5"
-    )  # the peak starts anew, so that compiling does not count
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew, without compiling
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         if line.strip() == "finish":
@@ -73,10 +68,8 @@ def work(name, case, folder):
         gradient = step()
         print(json.dumps(time.perf_counter() - began), flush=True)
     if gradient:
-        np.save(
-            Path(folder) / f"{name}.npy",
-            np.concatenate([part.ravel().astype(np.float64) for part in gradient]),
-        )
+        entries = [part.ravel().astype(np.float64) for part in gradient]
+        np.save(Path(folder) / f"{name}.npy", np.concatenate(entries))
     print(json.dumps(memory("VmHWM") - before), flush=True)
 
 
@@ -84,20 +77,15 @@ class Worker:
     """A backend in a process of its own."""
 
     def __init__(self, name, case, folder, threads):
-        environment = {
-            **os.environ,
-            **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-            "JAX_PLATFORMS": "cpu",
-        }
-        command = [sys.executable, __file__, "--worker", name, json.dumps(case), str(folder)]
+        limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
         self.log = open(Path(folder) / f"{name}.log", "w+")
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, __file__, "--worker", name, json.dumps(case), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env=environment,
+            env={**os.environ, **limits, "JAX_PLATFORMS": "cpu"},
         )
 
     def answer(self):
@@ -115,23 +103,21 @@ class Worker:
         """Return the last line of what a failed worker wrote."""
         self.process.wait()
         self.log.seek(0)
-        return ([line.strip() for line in self.log if line.strip()] or ["it ended without a word"])[
-            -1
-        ][:200]
+        lines = [line.strip() for line in self.log if line.strip()]
+        return lines[-1][:200] if lines else "it ended without a word"
 
 
 # ---- one case ------------------------------------------------------------------------------------
 
 
 def measure(case, rounds, threads):
-    """Run all backends on one case, and give what was measured."""
-    seconds, failed, difference, peak = {}, {}, {}, {}
+    """Run all backends on one case, and return what was measured."""
+    workers, seconds, failed, peak = {}, {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        workers = {}
         for name in (
             *TIMED,
             "GEMM",
-        ):  # one after the other: making data and compiling keep all cores busy
+        ):  # one at a time: to make data and compile keeps all cores busy
             if name == "torch.compile" and case not in COMPILED:
                 continue
             worker = Worker(name, case, folder, threads)
@@ -159,7 +145,7 @@ def measure(case, rounds, threads):
 
 
 def differences(folder, workers):
-    """Return each backend's largest difference from the gradient of `fast`, relative to its largest entry."""
+    """Return each backend's largest difference from `fast`, relative to the largest entry."""
     import numpy as np
 
     gradients = {name: np.load(Path(folder) / f"{name}.npy") for name in workers if name != "GEMM"}
@@ -170,95 +156,68 @@ def differences(folder, workers):
 
 
 def minimal_work(case):
-    """Return the floating-point operations of the first layer's products: on 196 columns, and on those that `fast` takes."""
+    """Return the flops of the first layer's products, on 196 columns and on those `fast` takes."""
     from backends import HIDDEN, problem
 
     _, envs = problem({**case, "dtype": "float32"})
     E, T = case["envs"], case["inner_steps"]
     products = E * (2 * T + 2 * (E - 1) + 2 * T) if case["objective"] == "meta_irm" else 2 * E
-    lit = sum(
-        block.x.size - len(block.y)
-        for env in envs
-        for group in env.groups
-        for block in group.blocks
-    )  # without ones
-    columns = lit / sum(map(len, envs))
-    each = 2 * case["n"] * HIDDEN
-    return {
-        "products": products,
-        "greyscale": products * each * 196,
-        "columns": columns,
-        "taken": products * each * columns,
-    }
+    blocks = [block for env in envs for group in env.groups for block in group.blocks]
+    columns = sum(block.x.size - len(block.y) for block in blocks) / sum(map(len, envs))  # no ones
+    each = products * 2 * case["n"] * HIDDEN
+    sizes = {"greyscale": each * 196, "taken": each * columns}
+    return {"products": products, "columns": columns, **sizes}
+
+
+# ---- tables --------------------------------------------------------------------------------------
+
+
+def cells(result, name):
+    """Return what was measured of a backend: seconds, ratio, peak MiB, difference and share."""
+    if name in result["failed"]:
+        return ["failed", "", "", "", ""]
+    seconds, ours = result["seconds"][name], result["seconds"]["fast"]
+    ratio = statistics.median(other / one for other, one in zip(seconds, ours))
+    peak, difference = result["peak_mib"][name], result["difference"][name]
+    share = shares(result) if name == "fast" else ""
+    middle = statistics.median(seconds)
+    return [f"{middle:.3f}", f"{ratio:.1f}", f"{peak:.0f}", f"{difference:.0e}", share]
+
+
+def shares(result):
+    """Return the shares of the GEMM rate that `fast` reaches, on 196 columns and those it takes."""
+    rate = 2 * 2 * 25_000 * 196 * 256 / statistics.median(result["seconds"]["GEMM"])
+    fast = statistics.median(result["seconds"]["fast"])
+    return " / ".join(f"{result['work'][key] / rate / fast:.0%}" for key in ("greyscale", "taken"))
 
 
 def rows_of(result):
     """Return a case's rows of the table."""
-    case, seconds = result["case"], result["seconds"]
-    rate = 2 * 2 * 25_000 * 196 * 256 / statistics.median(seconds["GEMM"])
-    for name in [name for name in TIMED if name in {**seconds, **result["failed"]}]:
-        if name in result["failed"]:
-            yield [describe(case), case["dtype"], name, "failed", "", "", "", ""]
-            continue
-        ratio = statistics.median(
-            other / ours for other, ours in zip(seconds[name], seconds["fast"])
-        )
-        shares = [
-            result["work"][key] / rate / statistics.median(seconds["fast"])
-            for key in ("greyscale", "taken")
-        ]
-        share = "{:.0%} / {:.0%}".format(*shares) if name == "fast" else ""
-        yield [
-            describe(case),
-            case["dtype"],
-            name,
-            f"{statistics.median(seconds[name]):.3f}",
-            f"{ratio:.1f}",
-            f"{result['peak_mib'][name]:.0f}",
-            f"{result['difference'][name]:.0e}",
-            share,
-        ]
+    for name in TIMED:
+        if name in {**result["seconds"], **result["failed"]}:
+            yield [describe(result["case"]), result["case"]["dtype"], name, *cells(result, name)]
 
 
-def summary(results):
-    """Return one row a case: seconds of `fast`, and how many times as long the others take."""
-    head = [
-        "one step's gradient",
-        "dtype",
-        "fast, s",
-        *(f"{name} x" for name in TIMED[1:]),
-        "share of GEMM rate",
-        "peak MiB",
-    ]
-    rows = []
-    for result in results["cases"]:
-        cells = {row[2]: row for row in rows_of(result)}
-        ratios = [cells[name][4] if name in cells else "" for name in TIMED[1:]]
-        peaks = " / ".join(
-            cells[name][5] for name in ("fast", "PyTorch eager", "JAX jit") if name in cells
-        )
-        rows.append(
-            [
-                describe(result["case"]),
-                result["case"]["dtype"],
-                cells["fast"][3],
-                *ratios,
-                cells["fast"][7],
-                peaks,
-            ]
-        )
-    return head, rows
+def summary_row(result):
+    """Return a case's row of the summary: `fast`, and how many times as long the others take."""
+    found = {name: cells for _, _, name, *cells in rows_of(result)}
+    ratios = [found[name][1] if name in found else "" for name in TIMED[1:]]
+    peaks = [found[name][2] for name in ("fast", "PyTorch eager", "JAX jit") if name in found]
+    start = [describe(result["case"]), result["case"]["dtype"], found["fast"][0]]
+    return [*start, *ratios, found["fast"][4], " / ".join(peaks)]
 
 
 def describe(case):
     """Name a case by what is not the default."""
-    names = {"n": "images each", "envs": "environments"}
-    words = [f"{case[key]:,} {text}" for key, text in names.items() if case[key] != DEFAULT[key]]
-    words += [f"{case['classes']} classes"] * (case["classes"] != 2) + ["5 inner steps"] * (
-        case["inner_steps"] == 5
-    )
-    name = {"meta_irm": "meta-IRM", "irmv1": "IRMv1", "v_rex": "V-REx"}[case["objective"]]
-    return ", ".join([name, *words])
+    words = [{"meta_irm": "meta-IRM", "irmv1": "IRMv1", "v_rex": "V-REx"}[case["objective"]]]
+    for key, text in (
+        ("n", "images each"),
+        ("envs", "environments"),
+        ("classes", "classes"),
+        ("inner_steps", "inner steps"),
+    ):
+        words += [f"{case[key]:,} {text}"] * (case[key] != DEFAULT[key])
+    return ", ".join(words)
 
 
 # ---- all cases -----------------------------------------------------------------------------------
@@ -281,66 +240,38 @@ def machine(threads):
 def write(results, folder):
     """Write results.json and results.md."""
     from metairm_np import _storage
-    from metairm_np.reports import tables
+    from metairm_np.reports.tables import markdown
 
-    head = [
-        "step",
-        "dtype",
-        "backend",
-        "seconds",
-        "ratio",
-        "peak MiB",
-        "difference",
-        "share of GEMM rate",
-    ]
-    table = tables.markdown(head, [row for result in results["cases"] for row in rows_of(result)])
+    ratios = [f"{name} x" for name in TIMED[1:]]
+    share = "share of GEMM rate"
+    short = ["one step's gradient", "dtype", "fast, s", *ratios, share, "peak MiB"]
+    summary = markdown(short, [summary_row(result) for result in results["cases"]])
+    head = ["step", "dtype", "backend", "seconds", "ratio", "peak MiB", "difference", share]
+    whole = markdown(head, [row for result in results["cases"] for row in rows_of(result)])
     _storage.write_json(folder / "results.json", results, indent=1)
-    _storage.write(folder / "results.md", f"{tables.markdown(*summary(results))}\n\n{table}\n")
+    _storage.write(folder / "results.md", f"{summary}\n\n{whole}\n")
 
 
 def main():
     """Run the command line."""
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    from metairm_np import _storage
+    from metairm_np.fast import _blas
+
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    p.add_argument(
-        "--only",
-        default="",
-        metavar="TEXT",
-        help="only cases whose name and dtype hold this text; others stay",
-    )
-    p.add_argument(
-        "--rounds",
-        type=int,
-        default=7,
-        metavar="N",
-        help="how often each backend has its turn (default: 7)",
-    )
-    p.add_argument(
-        "--out",
-        type=Path,
-        default=HERE,
-        metavar="DIR",
-        help="where results go (default: beside this script)",
-    )
-    p.add_argument(
-        "--table", action="store_true", help="only write results.md again, from results.json"
-    )
+    p.add_argument("--only", default="", metavar="TEXT", help="cases whose name and dtype hold it")
+    p.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of each backend")
+    p.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="where results go")
+    p.add_argument("--table", action="store_true", help="only write results.md from results.json")
     args = p.parse_args()
     if args.worker:
         name, case, folder = args.worker
         work(name, json.loads(case), folder)
         return
-    from metairm_np import _storage
-    from metairm_np.fast import _blas
-
     threads = _blas.cores()
-    before = _storage.read_json(args.out / "results.json") or {"cases": []}
-    results = {
-        "machine": before["machine"] if args.table else machine(threads),
-        "cases": before["cases"],
-    }
+    results = _storage.read_json(args.out / "results.json") or {"cases": []}
+    if not args.table:
+        results["machine"] = machine(threads)
     for case in [] if args.table else CASES:
         if args.only not in f"{describe(case)} {case['dtype']}":
             continue

@@ -1,8 +1,7 @@
 """Rebuild mnist14.npz, bit for bit, from the four original MNIST files.
 
-    python data/build_mnist14.py FOLDER              from the files in FOLDER, gzipped or not python
-    data/build_mnist14.py --download FOLDER   fetch the files that FOLDER lacks from a public mirror
-    first
+    python data/build_mnist14.py FOLDER              # from the files in FOLDER, gzipped or not
+    python data/build_mnist14.py --download FOLDER   # those it lacks come from a public mirror
 
 Every second pixel of every second row is kept: images[:, ::2, ::2]. Needs Python and NumPy, nothing
 else.
@@ -53,7 +52,7 @@ FILES = {
 
 
 def original(folder, name, sha256):
-    """Read the original file `name`, or `name`.gz, from `folder`; refuse it if its SHA-256 is not `sha256`."""
+    """Read the original file `name`, or `name`.gz, from `folder`; exit if its SHA-256 is wrong."""
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -62,12 +61,13 @@ def original(folder, name, sha256):
                 sys.exit(f"error: {path} has the SHA-256 {found}, not {sha256}; get the file again")
             return data
     sys.exit(
-        f"error: neither {name} nor {name}.gz is in {folder}; name the folder that has them, or add --download"
+        f"error: neither {name} nor {name}.gz is in {folder}; name the folder that has them, "
+        "or add --download"
     )
 
 
 def download(folder, name, mirrors):
-    """Fetch `name`.gz into `folder` from the first mirror that answers, unless the folder has the file."""
+    """Fetch `name`.gz into `folder` from the first mirror that answers, unless it is there."""
     if (folder / name).is_file() or (folder / f"{name}.gz").is_file():
         return
     failures = []
@@ -83,7 +83,8 @@ def download(folder, name, mirrors):
         partial.replace(folder / f"{name}.gz")
         return
     sys.exit(
-        f"error: cannot download {name}.gz ({'; '.join(failures)}); get it another way and put it into {folder}"
+        f"error: cannot download {name}.gz ({'; '.join(failures)}); get it another way and put it "
+        f"into {folder}"
     )
 
 
@@ -119,10 +120,8 @@ def main(arguments=None, mirrors=MIRRORS):
             print(f"{array_name}: {hashlib.sha256(array.tobytes()).hexdigest()}")
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, version=(1, 0))
-            entry = zipfile.ZipInfo(
-                f"{array_name}.npy"
-            )  # dated 1980, so that the bytes do not depend on the clock
-            entry.create_system = 3  # nor on the operating system
+            entry = zipfile.ZipInfo(f"{array_name}.npy")  # dated 1980, whatever the clock says
+            entry.create_system = 3  # the same bytes on every operating system
             file.writestr(entry, buffer.getvalue(), zipfile.ZIP_BZIP2)
     partial = args.out.with_name(args.out.name + ".part")
     partial.write_bytes(archive.getvalue())

@@ -1,4 +1,4 @@
-"""What autograd lacks: log sum_c e^f_c, a constant inside a derivative, and functions of whole lists of (W, b)."""
+"""What autograd lacks: log sum_c e^f_c, constants, and maps over whole lists of (W, b)."""
 
 import autograd.numpy as np
 import scipy.special

@@ -1,14 +1,19 @@
-"""Checks of what users pass in: each failure is one sentence with the value, what is allowed and the remedy."""
+"""Checks of what users pass in: a failure is one sentence, the value, the rule and the remedy."""
 
 import difflib
+import functools
+import inspect
+import itertools
 import math
 import numbers
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 
 def nearest(word, options):
-    """Say which of `options` the user may have meant, and list them all unless they are very many."""
+    """Return which of `options` the user may have meant, and all unless they are very many."""
     options = sorted(options)
     close = difflib.get_close_matches(str(word), options, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
@@ -29,7 +34,7 @@ def keys(where, table, options):
 
 
 def number(what, value, low=-math.inf, high=math.inf):
-    """Raise TypeError unless `value` is a real number, ValueError unless it is finite and in [low, high]."""
+    """Raise unless `value` is a real number (TypeError), finite and in [low, high] (ValueError)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} is {value!r}; give a number{_range(low, high)}")
     if not math.isfinite(value) or not low <= value <= high:
@@ -37,7 +42,7 @@ def number(what, value, low=-math.inf, high=math.inf):
 
 
 def count(what, value, low, high=math.inf):
-    """Raise TypeError unless `value` is an integer, ValueError unless it lies in [low, high]."""
+    """Raise unless `value` is an integer (TypeError) in [low, high] (ValueError)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{what} is {value!r}; give a whole number{_range(low, high)}")
     if not low <= value <= high:
@@ -63,7 +68,7 @@ def _range(low, high):
 
 
 def model(params, width):
-    """Raise unless `params` is a list of (W, b) whose layers fit each other and inputs of `width` columns."""
+    """Raise unless `params` is a list of (W, b) that fit each other and inputs so wide."""
     if len(params) == 0:
         raise ValueError(
             "params is empty; give at least one (W, b) pair, for instance from init_mlp(sizes, seed)"
@@ -72,89 +77,127 @@ def model(params, width):
         shapes = [tuple(getattr(part, "shape", ())) for part in pair]
         if len(shapes) != 2 or len(shapes[0]) != 2 or shapes[1] != shapes[0][1:]:
             raise ValueError(
-                f"layer {layer} of params is not a pair W (in, out) and b (out,); see init_mlp(sizes, seed)"
+                f"layer {layer} of params is not a pair W (in, out) and b (out,); see "
+                "init_mlp(sizes, seed)"
             )
         if any(part.dtype.kind != "f" for part in pair):
             raise TypeError(
-                f"layer {layer} of params is not of floating-point numbers; convert it, W.astype(float)"
+                f"layer {layer} of params is not of floating-point numbers; convert it, "
+                "W.astype(float)"
             )
         if pair[0].shape[0] != width:
             source = "x has" if layer == 0 else f"layer {layer - 1} gives"
             raise ValueError(
-                f"{source} {width} columns but W of layer {layer} takes {pair[0].shape[0]}; make them equal"
+                f"{source} {width} columns but W of layer {layer} takes {pair[0].shape[0]}; make "
+                "them equal"
             )
         width = pair[0].shape[1]
 
 
 def labels(y, n_outputs):
-    """Raise ValueError unless every label is a class of a model with `n_outputs` outputs (1 means binary)."""
+    """Raise ValueError unless all labels are classes of a model with `n_outputs` (1: binary)."""
     n_classes = max(n_outputs, 2)
     if y.max() >= n_classes:
         raise ValueError(
-            f"y holds the label {y.max()}, but {n_outputs} output{'s' * (n_outputs > 1)} allow 0..{n_classes - 1}; "
-            "relabel, or widen the last layer"
-        )
-
-
-def environments(envs, at_least, what):
-    """Raise ValueError unless there are `at_least` environments."""
-    if len(envs) < at_least:
-        raise ValueError(
-            f"{what} needs {at_least} or more environments, got {len(envs)}; pass a longer list"
+            f"y holds the label {y.max()}, but {n_outputs} output{'s' * (n_outputs > 1)} allow "
+            f"0..{n_classes - 1}; relabel, or widen the last layer"
         )
 
 
 def keywords(name, given, allowed):
-    """Raise TypeError for the first keyword of `given` that objective `name` does not take."""
+    """Raise unless `name` is an objective that takes the keywords `given`: allowed[name] does."""
+    choice("objective", name, allowed)
     for key in given:
-        if key not in allowed:
-            raise TypeError(f"{name} takes no keyword {key!r}; {nearest(key, allowed)}")
+        if key not in allowed[name]:
+            raise TypeError(f"{name} takes no keyword {key!r}; {nearest(key, allowed[name])}")
 
 
-def pairs(given, n_envs, same_env):
-    """Return `given` as a list of (i, j), or raise ValueError for one that is empty or names an environment that is not there."""
-    given = [tuple(pair) for pair in given]
-    if not given or same_env:
+def pairs(value, given):
+    """Raise ValueError unless `value` holds one or more (i, j) of environments that are there."""
+    same_env, n_envs = given.get("same_env", False), len(given["envs"])
+    if not isinstance(value, (list, tuple, np.ndarray)) or len(value) == 0 or same_env:
         raise ValueError(
-            f"pairs is {given} with same_env={same_env}; give one or more pairs, and only without same_env"
+            f"pairs is {value} with same_env={same_env}; give one or more pairs, and only without "
+            "same_env"
         )
-    for pair in given:
-        if len(pair) != 2 or not all(
-            isinstance(e, numbers.Integral) and 0 <= e < n_envs for e in pair
-        ):
+    for pair in value:
+        entries = tuple(pair) if np.ndim(pair) == 1 else ()
+        known = [isinstance(e, numbers.Integral) and 0 <= e < n_envs for e in entries]
+        if known != [True, True]:
             raise ValueError(f"pairs holds {pair}; give (i, j) with i and j from 0 to {n_envs - 1}")
-    return given
 
 
-def gradient_noise(noise, params, n_envs, inner_steps):
-    """Raise ValueError unless noise[i][t][layer] is a pair of arrays shaped as the layer's (W, b), or noise is None."""
-    if noise is None:
-        return
-    want = [tuple(tuple(part.shape) for part in pair) for pair in params]
-    for i in range(n_envs):
-        for t in range(inner_steps):
+def gradient_noise(value, given):
+    """Raise ValueError unless gradient_noise[i][t], or [t] for one environment, is like params."""
+    steps = range(given.get("inner_steps", 1))
+    envs = range(len(given["envs"])) if "envs" in given else [None]
+    want = _shapes(given["params"])
+    for i, t in itertools.product(envs, steps):
+        place = f"[{t}]" if i is None else f"[{i}][{t}]"
+        try:
+            got = _shapes(value[t] if i is None else value[i][t])
+        except (IndexError, KeyError, AttributeError, TypeError):
+            got = None
+        if got != want:
+            raise ValueError(
+                f"gradient_noise{place} has the shapes {got}; give {want}, for each environment "
+                f"and each of {len(steps)} inner steps"
+            )
+
+
+def _shapes(params):
+    return [tuple(tuple(part.shape) for part in pair) for pair in params]
+
+
+def _at_least_0(what):
+    return lambda value, given: number(what, value, low=0)
+
+
+def _switch(what):
+    return lambda value, given: switch(what, value)
+
+
+RULES = {  # an argument's name: what checks its value, knowing the other arguments
+    "x": lambda x, given: model(given["params"], x.shape[1]),
+    "y": lambda y, given: labels(y, given["f"].shape[1]),
+    "l2": _at_least_0("l2"),
+    "inner_lr": _at_least_0("inner_lr"),
+    "inner_l2": _at_least_0("inner_l2"),
+    "outer_lr": _at_least_0("outer_lr"),
+    "std_weight": _at_least_0("std_weight"),
+    "penalty_weight": _at_least_0("penalty_weight"),
+    "lambda_min": lambda value, given: number("lambda_min", value, high=1 / len(given["envs"])),
+    "inner_steps": lambda value, given: count("inner_steps", value, 1),
+    "first_order": _switch("first_order"),
+    "same_env": _switch("same_env"),
+    "pairs": lambda value, given: value is None or pairs(value, given),
+    "gradient_noise": lambda value, given: value is None or gradient_noise(value, given),
+}
+Function = TypeVar("Function", bound=Callable)
+
+
+def checked(at_least: int = 0) -> Callable[[Function], Function]:
+    """Return the decorator that applies `RULES`, and wants `at_least` so many environments."""
+
+    def decorate(function):
+        name, signature = function.__name__, inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args, **keywords):
             try:
-                got = [tuple(tuple(part.shape) for part in pair) for pair in noise[i][t]]
-            except (IndexError, KeyError, AttributeError, TypeError):
-                got = None
-            if got != want:
+                given = signature.bind(*args, **keywords).arguments
+            except TypeError as error:
+                names = ", ".join(signature.parameters)
+                raise TypeError(f"{name}: {error}; it takes {names}") from None
+            if at_least and len(given["envs"]) < at_least:
                 raise ValueError(
-                    f"gradient_noise[{i}][{t}] has the shapes {got}; give {want}, for each of {n_envs} environments "
-                    f"and {inner_steps} inner steps"
+                    f"{name} needs {at_least} or more environments, got {len(given['envs'])}; "
+                    "pass a longer list"
                 )
+            for key in [key for key in RULES if key in given]:
+                RULES[key](given[key], given)
+            return function(*args, **keywords)
 
+        return call
 
-def hyper(name, given, params, envs):
-    """Raise unless objective `name` takes these keywords for `params` and `envs`: the rules of `metairm_np.spec` at once."""
-    environments(envs, 1 if name in ("erm", "irmv1") else 2, name)
-    for key in ("penalty_weight", "std_weight", "inner_lr", "inner_l2"):
-        if key in given:
-            number(key, given[key], low=0)
-    if "lambda_min" in given:
-        number("lambda_min", given["lambda_min"], high=1 / len(envs))
-    for key in ("same_env", "first_order"):
-        switch(key, given.get(key, False))
-    count("inner_steps", given.get("inner_steps", 1), 1)
-    if given.get("pairs") is not None:
-        pairs(given["pairs"], len(envs), given.get("same_env", False))
-    gradient_noise(given.get("gradient_noise"), params, len(envs), given.get("inner_steps", 1))
+    return decorate

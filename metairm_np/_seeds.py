@@ -5,11 +5,13 @@ Addressing children by key instead (the numbers `spawn` would give a fresh objec
 a pure function of the seed.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
-DATA, INIT, NOISE, AUDIT = range(
-    4
-)  # the streams of a trial: its data, first parameters, DropGrad and sampling, audits
+Seed = int | np.random.SeedSequence
+# the streams of a trial: its data, first parameters, DropGrad and sampling, audits
+DATA, INIT, NOISE, AUDIT = range(4)
 
 
 def seed_sequence(seed):

@@ -1,14 +1,23 @@
 """The model: a multilayer perceptron with ReLU units, its parameters a plain list of (W, b)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import autograd.numpy as np
-from numpy.random import default_rng
+from numpy import ndarray
+from numpy.random import SeedSequence, default_rng
 
 from metairm_np import _checks
 from metairm_np._seeds import seed_sequence
 
+Params = list[tuple[ndarray, ndarray]]  # [(W, b), ...], W : (in, out), b : (out,)
 
-def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
-    """Draw the parameters of a perceptron.
+
+def init_mlp(
+    sizes: Sequence[int], seed: int | SeedSequence, dtype: str = "float64", scheme: str = "glorot"
+) -> Params:
+    """Return random parameters of a perceptron.
 
     Parameters
     ----------
@@ -36,7 +45,8 @@ def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
     """
     if len(sizes) < 2:
         raise ValueError(
-            f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as (392, 256, 1)"
+            f"sizes is {tuple(sizes)!r}; give at least the input and the output width, such as "
+            "(392, 256, 1)"
         )
     for width in sizes:
         _checks.count("a width in sizes", width, 1)
@@ -48,15 +58,14 @@ def init_mlp(sizes, seed, dtype="float64", scheme="glorot"):
         if scheme == "glorot":
             W, b = rng.uniform(-1, 1, (n_in, n_out)) * (6 / (n_in + n_out)) ** 0.5, np.zeros(n_out)
         else:
-            W, b = (
-                rng.uniform(-1, 1, (n_in, n_out)) / n_in**0.5,
-                rng.uniform(-1, 1, n_out) / n_in**0.5,
-            )
+            W = rng.uniform(-1, 1, (n_in, n_out)) / n_in**0.5
+            b = rng.uniform(-1, 1, n_out) / n_in**0.5
         params.append((W.astype(dtype), b.astype(dtype)))
     return params
 
 
-def logits(params, x):
+@_checks.checked()
+def logits(params: Params, x: ndarray) -> ndarray:
     """Return the outputs f_theta(x).
 
     Parameters
@@ -74,7 +83,6 @@ def logits(params, x):
     ValueError
         If the widths of `x` and the layers do not fit.
     """
-    _checks.model(params, x.shape[1])
     h = x
     for W, b in params[:-1]:
         h = relu(np.dot(h, W) + b)  # (n, hidden)
@@ -82,11 +90,11 @@ def logits(params, x):
     return np.dot(h, W) + b  # (n, out)
 
 
-def relu(a):
-    """Return max(0, a) with derivative 0 at a = 0, as PyTorch and JAX have it (autograd's maximum has 1/2 there)."""
+def relu(a: ndarray) -> ndarray:
+    """Return max(0, a), whose derivative at 0 is 0 as in PyTorch and JAX (not autograd's 1/2)."""
     return a * (a > 0)
 
 
-def squared_norm(params):
+def squared_norm(params: Params) -> np.floating:
     """Return ||theta||^2, the sum of the squares of all weights and biases."""
     return sum(np.sum(W * W) + np.sum(b * b) for W, b in params)

@@ -14,7 +14,7 @@ HYPER = {  # every objective with keywords that make each of its terms count
 
 
 def problem(seed, n_classes=2, hidden=(5,), n_envs=2, n=12, d=4, dtype="float64"):
-    """Return (params, envs): a perceptron with nonzero biases and environments of `n` to `n + n_envs - 1` samples."""
+    """Return a perceptron with nonzero biases and environments of n, n + 1, ... samples."""
     rng = np.random.default_rng(seed)
     params = init_mlp((d, *hidden, 1 if n_classes == 2 else n_classes), seed)
     params = [(W.astype(dtype), rng.normal(0, 0.3, b.shape).astype(dtype)) for W, b in params]
@@ -62,7 +62,7 @@ def margin(params, envs):
 
 
 def away_from_kinks(params, envs, hyper, least=1e-3):
-    """Return whether theta and every point of every inner trajectory are at least `least` away from a kink."""
+    """Return whether theta and all points of inner trajectories are `least` away from kinks."""
     points = [params]
     if "inner_lr" in hyper:
         l2 = hyper.get("inner_l2", 0.0)
@@ -73,3 +73,8 @@ def away_from_kinks(params, envs, hyper, least=1e-3):
                 theta = spec.adapt(theta, env, hyper["inner_lr"], inner_l2=l2, gradient_noise=noise)
                 points.append(theta)
     return all(margin(theta, envs) > least for theta in points)
+
+
+def within(count, n, p, sigmas=5):
+    """Return whether a binomial count lies within so many standard deviations of its mean."""
+    return abs(count - n * p) <= sigmas * max((n * p * (1 - p)) ** 0.5, 1e-9)

@@ -1,7 +1,10 @@
-"""The committed results: whole, and what the reproduction page says they are."""
+"""The committed results: whole, and what docs/results.md says they are."""
+
+import re
 
 import collect_results
 import pytest
+import small_sweeps
 
 from metairm_np import _storage
 from metairm_np.cli import main
@@ -10,9 +13,8 @@ from metairm_np.experiments.files import load_study, study_of
 RESULTS = sorted(collect_results.RESULTS.glob("*/results.json"))
 
 
-def test_the_page_has_the_tables_of_the_committed_results():
-    text = collect_results.PAGE.read_text(encoding="utf-8")
-    assert collect_results.fill(text) == text
+def test_the_page_is_the_one_of_the_committed_results():
+    assert collect_results.page() == collect_results.PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
@@ -26,37 +28,28 @@ def test_the_settings_of_committed_results_are_those_of_the_experiment(path):
         assert (path.parent / f"{name}.svg").is_file()
 
 
-def test_collecting_copies_what_is_kept_and_fills_the_page(tmp_path):
-    settings = [
-        "--set",
-        "n_per_env=300",
-        "--set",
-        "steps=3",
-        "--trials",
-        "2",
-        "--out",
-        str(tmp_path / "runs"),
-    ]
-    assert main(["table5", *settings]) == 0
+def test_collecting_copies_what_is_kept_and_the_page_has_it(tmp_path):
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    settings = [*small_sweeps.OPTIONS, "--set", "steps=3", "--out", str(runs)]
+    assert main(["table5", *settings, "--algorithms", "meta_irm", "--trials", "2"]) == 0
     assert main(["cmnist", "--quick", *settings, "--algorithms", "erm"]) == 0
-    collect_results.collect(tmp_path / "runs", tmp_path / "results")
-    assert [path.name for path in (tmp_path / "results").iterdir()] == [
-        "table5"
-    ]  # smoke runs are left out
-    assert sorted(path.name for path in (tmp_path / "results" / "table5").iterdir()) == [
-        "accuracy.png",
-        "accuracy.svg",
-        "report.md",
-        "results.json",
-    ]
-    text = collect_results.fill(
-        "before\n<!-- table5 -->\nold\n<!-- end -->\nafter\n", tmp_path / "results"
-    )
-    assert text.startswith("before\n<!-- table5 -->\n\n| algorithm")
-    assert text.endswith("<!-- end -->\nafter\n")
-    assert "73.0 ± 0.8" in text
-    assert "old" not in text
-    assert collect_results.fill(text, tmp_path / "results") == text
-    (tmp_path / "results" / "table5" / "more.md").write_text("| a | table |\n")
-    text = collect_results.fill("<!-- table5/more.md -->\n<!-- end -->\n", tmp_path / "results")
-    assert text == "<!-- table5/more.md -->\n\n| a | table |\n\n<!-- end -->\n"
+    collect_results.collect(runs, results)
+    assert [path.name for path in results.iterdir()] == ["table5"]  # smoke runs are left out
+    kept = ["accuracy.png", "accuracy.svg", "report.md", "results.json"]
+    assert sorted(path.name for path in (results / "table5").iterdir()) == kept
+    (results / "table5" / "stopping_rules.md").write_text("| a | table |\n")
+    found = {"test_accuracy": {"0.9": [50.0, 52.0]}, "values": {"lr": 0.1}, "oracle": True}
+    rows = {"meta_irm": [{**found, "selected": True}]}
+    _storage.write_json(results / "search-table5" / "search.json", rows)
+    _, section = re.sub(" +", " ", collect_results.page(results)).split("\n\n## ")
+    assert section.startswith("Table 5: Ablations of meta-IRM\n\n| algorithm")
+    for text in (
+        "| 2 of 2 |",
+        "| paper |",
+        "(../experiments/results/table5/accuracy.png)",
+        "| selected | 51.0 ± 1.0 | lr 0.1",
+        "| oracle | 51.0 ± 1.0 | lr 0.1",
+        "| a | table |",
+        "(notebook.md#table-5-ablations-of-meta-irm)",
+    ):
+        assert text in section, section

@@ -1,4 +1,4 @@
-"""The gradients of the spec: against central differences, closed forms, limits, and in both dtypes."""
+"""The spec's gradients: central differences, closed forms, limits, and both dtypes."""
 
 import autograd
 import autograd.numpy as anp

@@ -15,7 +15,7 @@ relaxed = settings(max_examples=25, deadline=None)
 
 
 def check_same(name, one, other, move=lambda gradient: gradient):
-    """Check two problems for the same value, and the same gradient once `move` has been applied to the first."""
+    """Check that two problems have the same value, and gradient after `move` of the first."""
     value, gradient = spec.value_and_grad(name, *one, **HYPER[name])
     other_value, other_gradient = spec.value_and_grad(name, *other, **HYPER[name])
     assert value == pytest.approx(other_value, rel=1e-12)

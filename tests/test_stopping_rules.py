@@ -1,4 +1,4 @@
-"""The tool that says where rules would stop meta-IRM: on made-up histories and on one that it makes."""
+"""Where rules would stop meta-IRM: the tool on made-up histories and on one that it makes."""
 
 import numpy as np
 import stopping_rules
@@ -13,8 +13,8 @@ SMALL = """
 name = "small"
 title = "A trial of no time"
 reproduces = "nothing"
-extends = "cmnist"
-keep = ["meta_irm"]
+base = "cmnist"
+rows = ["meta_irm"]
 figures = []
 [environment]
 n_per_env = 200
@@ -29,7 +29,7 @@ warmup = 10
 
 
 def made_up(gaps, risks, worst):
-    """Return a history with those differences of the two environments' risks, mean risks and worst test accuracies."""
+    """Return a history with those differences and means of two risks and worst accuracies."""
     return [
         {
             "step": 2 * t,

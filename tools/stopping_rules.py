@@ -1,9 +1,10 @@
-"""Where rules that see no test data would stop an experiment's meta-IRM, and where the test data would.
+"""Where rules that see no test data would stop an experiment's meta-IRM, and where test data would.
 
-    python tools/stopping_rules.py cmnist experiments/results/cmnist                           #
-    Table 1, ten trials python tools/stopping_rules.py table3 --case n12500
-    experiments/results/table3 python tools/stopping_rules.py table4 --kept runs/cmnist-HASH
-    experiments/results/table4   # with rules on the risk's level
+Table 1, ten trials; Table 3; Table 4, with rules on the risk's level, too:
+
+    python tools/stopping_rules.py cmnist experiments/results/cmnist
+    python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
+    python tools/stopping_rules.py table4 --kept runs/cmnist-HASH experiments/results/table4
 
 Each trial has the seed of the experiment's but is trained for all its steps. The rule of all
 experiments sees every step, the others every second one. stopping_rules.json and stopping_rules.md
@@ -23,45 +24,38 @@ from metairm_np._seeds import child
 from metairm_np.experiments.files import load_study
 from metairm_np.reports import tables
 from metairm_np.sweeps.folder import Folder
-from metairm_np.training.loop import train, watched_risks
-from metairm_np.training.stopping import EarlyStopping
+from metairm_np.training import RunOptions, train
+from metairm_np.training.stopping import StoppingState, watched_risks
 
 EVERY = 2
 
 
 def history(name, case, trial):
-    """Train one trial for all its steps, and give the rows of its history and the step at which its rule would have stopped."""
-    experiment = load_study(name).cases[case]
-    data, settings = (
-        experiment.data(child(0, trial), "float32"),
-        experiment.algorithms["meta_irm"].settings,
-    )
+    """Train one trial for all its steps; return its rule, where that stops, and the history."""
+    experiment, seed = load_study(name).cases[case], child(0, trial)
+    data, settings = experiment.data(seed, "float32"), experiment.algorithms["meta_irm"].settings
     rule = settings.early_stopping
-    settings = replace(
-        settings, early_stopping=replace(rule, threshold=0)
-    )  # it sees every step then, and stops at none
+    # a rule that sees every step and stops at none
+    settings = replace(settings, early_stopping=replace(rule, threshold=0))
     test = [data.test(p_e) for p_e in experiment.table_p]
-    rows = train(
-        settings,
-        data.train,
-        data.validation,
-        child(0, trial),
-        test=test,
-        log_every=EVERY,
-        audit_every=100,
-    ).history
+    run = RunOptions(log_every=EVERY, audit_every=100)
+    rows = train(settings, data.train, data.validation, seed, test=test, run=run).history
     for row in rows:
         row["watched"] = watched_risks(rule, row, data.train, data.validation)
-    stopping = EarlyStopping(rule)
+    state = StoppingState()
     for row in rows:
-        if stopping.update(row["step"], row["watched"], ()):
+        state = rule.update(state, row["step"], row["watched"], [])
+        if rule.stops(state, row["step"]):
             break
-    stop = rows[-1]["step"] if stopping.best_step is None else stopping.best_step
+    stop = rows[-1]["step"] if state.best_step is None else state.best_step
     return rule, stop, [row for row in rows if row["step"] % EVERY == 0]
 
 
 def rules(rule, stop, rows, kept):
-    """Return the index of the row at which each rule stops; `kept` are the mean step and risk of other trials at their stop."""
+    """Return the index of the row at which each rule stops.
+
+    `kept` are the mean step and risk of other trials at their stop, or empty.
+    """
     steps = np.array([row["step"] for row in rows])
     late = steps >= rule.warmup
 
@@ -129,7 +123,8 @@ def main():
     cases = load_study(args.experiment).cases
     if args.case not in cases or "meta_irm" not in cases[args.case].algorithms:
         parser.error(
-            f"{args.experiment} has no case {args.case!r} with meta_irm; its cases are {', '.join(map(repr, cases))}"
+            f"{args.experiment} has no case {args.case!r} with meta_irm; "
+            f"its cases are {', '.join(map(repr, cases))}"
         )
     kept = Folder(args.kept).summaries(["meta_irm"]) if args.kept else []
     if args.kept and not kept:
@@ -155,10 +150,8 @@ def main():
                 )
             _storage.write_json(args.to / f"{stem}.json", stops, indent=1)
             _storage.write(args.to / f"{stem}.md", table(stops) + "\n")
-            print(
-                f"{len(stops['the rule of all experiments'])} of {args.trials} trials\n{table(stops)}",
-                flush=True,
-            )
+            done = len(stops["the rule of all experiments"])
+            print(f"{done} of {args.trials} trials\n{table(stops)}", flush=True)
 
 
 if __name__ == "__main__":

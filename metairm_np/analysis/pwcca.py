@@ -1,24 +1,20 @@
-"""Projection-weighted canonical correlation analysis: how much two representations of the same samples have in common.
+"""Projection-weighted canonical correlation analysis: what two representations have in common.
 
 Morcos, Raghu and Bengio, "Insights on representational similarity in neural networks with canonical
 correlation", NeurIPS 2018.
 """
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import linalg, special
 
-# correlations that differ by less count as equal: what tells their directions apart is close to
-# rounding
-TIE = 1e-10
+TIE = 1e-10  # correlations that differ by less count as equal: the rest is close to rounding
 
 
-def pwcca(a, b):
-    """Return the mean of the canonical correlations of `a` and `b`, weighted by how much of `a` each of them accounts for.
-
-    With neurons centred over samples, h_i the canonical variables of `a`, each of length 1, and
-    rho_i their correlations with those of `b`: sum_i alpha_i rho_i, where alpha_i is proportional
-    to sum_j |<h_i, a_j>| over the neurons a_j of `a` and the alpha_i sum to 1 (Morcos et al.,
-    2018).
+def pwcca(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the mean canonical correlation, weighted by how much of `a` each accounts for.
 
     Parameters
     ----------
@@ -43,6 +39,13 @@ def pwcca(a, b):
 
     Notes
     -----
+    With neurons centred over samples, h_i the canonical variables of `a`, each of length 1, and
+    rho_i their correlations with those of `b`, it is
+
+        sum_i alpha_i rho_i,  alpha_i proportional to sum_j |<h_i, a_j>|,  sum_i alpha_i = 1
+
+    over the neurons a_j of `a` (Morcos et al., 2018).
+
     Computed in float64, whatever the dtype, from orthonormal bases of the column spaces. A neuron
     that is constant, or that is a combination of others up to the rounding of float64, adds no
     direction.
@@ -73,29 +76,35 @@ def pwcca(a, b):
     return float(np.average(rho, weights=_weights(rho, products)))
 
 
-def canonical_correlations(a, b):
-    """Return the canonical correlations of `a` and `b`: the cosines of the angles between their centred column spaces.
+def canonical_correlations(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Return the cosines of the angles between the centred column spaces of `a` and `b`.
 
     Parameters
     ----------
     a, b : (n, p) and (n, q) array of real numbers
-        As for `pwcca`, whose errors it raises.
+        As for `pwcca`.
 
     Returns
     -------
     (r,) array
         From 0 to 1, largest first; r is the smaller of the ranks of the centred `a` and `b`. The
         same for every invertible affine map of either.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `pwcca`.
     """
     return _canonical(a, b)[0]
 
 
 def _canonical(a, b):
-    """Return the correlations (r,) and the inner products (rank of a, p) of a's canonical variables and its neurons."""
+    """Return the correlations (r,) and the products (rank of a, p) of a's variables and neurons."""
     a, b = _activations("a", a), _activations("b", b)
     if len(a) != len(b):
         raise ValueError(
-            f"a has {len(a)} rows and b {len(b)}; give activations of the same samples in the same order"
+            f"a has {len(a)} rows and b {len(b)}; give activations of the same samples in the same "
+            "order"
         )
     basis_a, neurons = _column_space("a", a)
     basis_b, _ = _column_space("b", b)
@@ -104,10 +113,9 @@ def _canonical(a, b):
 
 
 def _weights(rho, products):
-    """Return the weights (r,), not normalised, with the mean over all rotations where correlations are equal."""
-    every = np.pad(
-        rho, (0, len(products) - len(rho))
-    )  # directions without a partner are tied with those that correlate by 0
+    """Return the weights (r,), not normalised, where correlations are equal over all rotations."""
+    # directions without a partner are tied with those that correlate by 0
+    every = np.pad(rho, (0, len(products) - len(rho)))
     blocks = np.split(products, np.flatnonzero(-np.diff(every) > TIE) + 1)
     # a coordinate of a random unit vector in k dimensions has the mean size B(k/2, 1/2) / pi
     means = [
@@ -118,18 +126,17 @@ def _weights(rho, products):
 
 
 def _column_space(name, x):
-    """Return an orthonormal basis (n, rank) of the centred neurons, and the neurons (rank, p) in it, up to one common scale."""
+    """Return a basis (n, rank) of the centred neurons, and these (rank, p) in it, scaled alike."""
     peak = np.abs(x).max(axis=0)
-    x = x / np.where(
-        peak > 0, peak, 1
-    )  # a constant neuron is 1 or -1 now, and exactly 0 once centred
+    x = x / np.where(peak > 0, peak, 1)  # a constant neuron is 1 or -1, and 0 once centred
     x -= x.mean(axis=0)
     length = linalg.norm(x, axis=0)
     tolerance = max(x.shape) * np.finfo(float).eps
     varies = length > tolerance
     if not varies.any():
         raise ValueError(
-            f"all neurons of {name} are constant over its {len(x)} samples; there is nothing to compare, leave it out"
+            f"all neurons of {name} are constant over its {len(x)} samples; there is nothing to "
+            "compare, leave it out"
         )
     peak, length = peak[varies], length[varies]
     # all of length 1, so that a small singular value means a dependent neuron and not one measured
@@ -144,7 +151,8 @@ def _activations(name, x):
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] == 0:
         raise ValueError(
-            f"{name} has shape {x.shape}; give (samples, neurons), such as {name}.reshape(len({name}), -1)"
+            f"{name} has shape {x.shape}; give (samples, neurons), such as "
+            f"{name}.reshape(len({name}), -1)"
         )
     if x.dtype.kind not in "fiub":
         raise TypeError(
@@ -154,12 +162,14 @@ def _activations(name, x):
     n, p = x.shape
     if p >= n:
         raise ValueError(
-            f"{name} has {p} neurons but {n} samples, and neurons that span all samples correlate by 1 with anything; "
-            f"give more than {p} samples, or fewer neurons, such as the first principal components"
+            f"{name} has {p} neurons but {n} samples, and neurons that span all samples correlate "
+            f"by 1 with anything; give more than {p} samples, or fewer neurons, such as the first "
+            "principal components"
         )
     bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(bad):
         raise ValueError(
-            f"{name} holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; drop or mend them"
+            f"{name} holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; "
+            "drop or fix them"
         )
     return x

@@ -1,10 +1,15 @@
-"""How alike a network's representations are before and after the inner step (Figure 9), and across environments (10)."""
+"""How alike representations are before and after the inner step (Fig. 9), and elsewhere (10)."""
 
-from metairm_np import fast, mlp, spec
+from __future__ import annotations
+
+import numpy as np
+
+from metairm_np import fast, mlp
 from metairm_np.analysis.pwcca import pwcca
+from metairm_np.environments import Environment
 
 
-def layers(params, x):
+def layers(params: list, x: np.ndarray) -> list[np.ndarray]:
     """Return the outputs of all layers, the last being the logits.
 
     Parameters
@@ -24,13 +29,14 @@ def layers(params, x):
     return [*outputs[1:], outputs[-1] @ W + b]
 
 
-def similarity_after_adaptation(params, env, settings):
-    """Return the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3), on the samples adapted to.
+def similarity_after_adaptation(params: list, env: Environment, settings) -> list[float]:
+    """Return the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3).
 
     Parameters
     ----------
     params : list of (W, b)
     env : Environment
+        The samples adapted to, whose outputs are compared.
     settings : metairm_np.training.Settings
         Of meta-IRM: inner_lr, inner_steps and inner_l2 are used, DropGrad's noise is left out.
 
@@ -39,7 +45,7 @@ def similarity_after_adaptation(params, env, settings):
     list of float
         From 0 to 1, the classifier's (the logits') last.
     """
-    hyper = spec.with_inner_l2(settings.hyper, settings.l2)
+    hyper = settings.keywords
     inner = {key: hyper[key] for key in ("inner_steps", "inner_l2") if key in hyper}
     adapted = fast.adapt(params, env, hyper["inner_lr"], **inner)
     return [
@@ -47,7 +53,7 @@ def similarity_after_adaptation(params, env, settings):
     ]
 
 
-def similarity_across(params, envs, layer):
+def similarity_across(params: list, envs: list[Environment], layer: int) -> list[float]:
     """Return the PWCCA similarity of a layer's outputs on the first environment and on each.
 
     Parameters

@@ -8,7 +8,7 @@ from metairm_np import _checks, _storage, fast
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
 from metairm_np.cli.status import run_folders, status
-from metairm_np.experiments.files import available, inherit, title_of
+from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
 from metairm_np.reports import tables
 from metairm_np.reports.page import page
@@ -55,10 +55,8 @@ def listing():
     rows = []
     for name, config in available().items():
         minutes = config.get("minutes", 0)
-        title = title_of(inherit(config))
-        rows.append(
-            [name, config["reproduces"], title, f"about {minutes:g} min" if minutes else "unknown"]
-        )
+        about = f"about {minutes:g} min" if minutes else "unknown"
+        rows.append([name, config["reproduces"], title_of(config), about])
     return tables.markdown(["experiment", "reproduces", "what", "one trial, two cores"], rows)
 
 

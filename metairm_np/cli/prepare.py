@@ -12,11 +12,11 @@ from metairm_np.experiments import search_space
 from metairm_np.experiments.files import (
     available,
     environment_keys,
-    inherit,
     load_study,
     resolve,
     row_of,
 )
+from metairm_np.reports import figures
 from metairm_np.sweeps import sweep, trial
 from metairm_np.sweeps.folder import Folder
 from metairm_np.training.loop import ENGINES
@@ -33,6 +33,7 @@ def prepare(args):
     _checks.choice("engine", args.engine, ENGINES)
     seed_sequence(args.seed)
     study = load_study(args.experiment, args.set, args.quick)
+    figures.check(study)
     algorithms = study.algorithms
     if args.algorithms is not None:
         algorithms = [name.strip() for name in args.algorithms.split(",")]
@@ -48,7 +49,7 @@ def everything(args, command):
             Path(args.data_dir).expanduser().absolute()
         )  # workers get it, too
     if args.command == "run" and args.experiment == PAPER:
-        configs = [inherit(config) for config in available().values() if config.get("artefacts")]
+        configs = [config for config in available().values() if config.get("artefacts")]
         configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
         studies = [(config["name"], "source" in environment_keys(config)) for config in configs]
     else:

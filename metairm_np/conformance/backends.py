@@ -27,10 +27,10 @@ def train_steps(engine, name, params, envs, optimizer, steps, **hyper):
     """
     settings = {key: value for key, value in optimizer.items() if key != "name"}
     rule = getattr(engine, "OPTIMIZERS", OPTIMIZERS)[optimizer["name"]](**settings)
-    path = []
+    state, path = rule.init(params), []
     for _ in range(steps):
         _, gradient = engine.value_and_grad(name, params, envs, **hyper)
-        params = rule.step(params, gradient)
+        params, state = rule.update(gradient, state, params)
         path.append(params)
     return path
 

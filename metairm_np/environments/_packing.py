@@ -1,4 +1,4 @@
-"""How an environment keeps its samples without most of their zeros: in groups, and these in blocks."""
+"""How an environment keeps its samples without most of their zeros: in groups of blocks."""
 
 from typing import NamedTuple
 
@@ -37,27 +37,96 @@ class Group(NamedTuple):
     blocks: list
 
 
+def views(x, y):
+    """Return one group that holds all columns, its blocks views of `x` and `y`."""
+    rows = np.arange(len(y))
+    blocks = [Block(x[part], y[part], rows[part]) for part in _parts(len(y))]
+    return [Group(slice(None), False, blocks)]
+
+
+def by_channel(grey, channel, n_channels, y):
+    """Return a group for each channel that is used, with the images in it."""
+    order, widths = staircase(grey != 0)
+    groups = []
+    for z in range(n_channels):
+        rows = np.flatnonzero(channel == z)
+        if len(rows):
+            rows = rows[np.argsort(widths[rows], kind="stable")]
+            columns = order[: widths[rows[-1]]]
+            blocks = pack(grey[rows][:, columns], y[rows], rows, widths[rows])
+            groups.append(Group(z * grey.shape[1] + columns, True, blocks))
+    return groups
+
+
+def unpack(groups, shape):
+    """Return the inputs (n, d) of all samples."""
+    x = np.zeros(shape, groups[0].blocks[0].x.dtype)
+    for columns, ones, blocks in groups:
+        columns = np.arange(shape[1])[columns]
+        for block in blocks:
+            x[block.rows[:, None], columns[: block.x.shape[1] - ones]] = block.x[:, ones:]
+    return x
+
+
+def cast(groups, dtype):
+    """Return the groups with inputs of another type."""
+    found = []
+    for group in groups:
+        arrays = consecutive([block.x.shape for block in group.blocks], dtype)
+        for array, block in zip(arrays, group.blocks):
+            array[...] = block.x
+        blocks = [block._replace(x=array) for block, array in zip(group.blocks, arrays)]
+        found.append(group._replace(blocks=blocks))
+    return found
+
+
+def take(groups, rows, n):
+    """Return the groups of some of the n samples; `rows` are their numbers in the new order."""
+    place = np.full(n, -1)
+    place[rows] = np.arange(len(rows))
+    found = []
+    for columns, ones, blocks in groups:
+        few = [Block(*(part[place[b.rows] >= 0] for part in b)) for b in blocks]
+        few = [b for b in few if len(b.y)]
+        if few:
+            widths = np.repeat([b.x.shape[1] - ones for b in few], [len(b.y) for b in few])
+            x = np.zeros((len(widths), widths[-1]), few[0].x.dtype)
+            y, old = (np.concatenate(parts) for parts in list(zip(*few))[1:])
+            start = 0
+            for b in few:
+                x[start : start + len(b.y), : b.x.shape[1] - ones] = b.x[:, ones:]
+                start += len(b.y)
+            found.append(Group(columns, True, pack(x, y, place[old], widths)))
+    return found
+
+
 def pack(x, y, rows, widths):
-    """Return the blocks of samples in the order of their widths, x[s, widths[s]:] = 0, each with a column of ones."""
-    parts = [slice(start, min(start + ROWS, len(y))) for start in range(0, len(y), ROWS)]
-    arrays = consecutive(
-        [(part.stop - part.start, 1 + widths[part.stop - 1]) for part in parts], x.dtype
-    )
+    """Return the blocks of samples, each with a column of ones.
+
+    The samples are in the order of their widths: x[s, widths[s]:] = 0.
+    """
+    parts = _parts(len(y))
+    shapes = [(len(y[part]), 1 + widths[part][-1]) for part in parts]
+    arrays = consecutive(shapes, x.dtype)
     for part, array in zip(parts, arrays):
         array[:, 0] = 1
         array[:, 1:] = x[part, : array.shape[1] - 1]
     return [Block(array, y[part], rows[part]) for part, array in zip(parts, arrays)]
 
 
+def _parts(n):
+    return [slice(start, start + ROWS) for start in range(0, n, ROWS)]
+
+
 def consecutive(shapes, dtype):
-    """Return empty arrays that lie one after the other: in one large piece of memory, pages are large and found sooner."""
+    """Return empty arrays that lie one after the other, as large pieces of memory are faster."""
     ends = np.cumsum([m * c for m, c in shapes])
     flat = np.empty(ends[-1], dtype)
     return [flat[end - m * c : end].reshape(m, c) for end, (m, c) in zip(ends, shapes)]
 
 
 def staircase(filled):
-    """Order columns and measure rows so that the filled places make a staircase with few empty places on its steps.
+    """Order columns and measure rows so that the filled places make a staircase with few gaps.
 
     The column that is filled in the fewest rows comes last and those rows get its place as their
     width; then the same among the other columns and the rows that are left, and so on.

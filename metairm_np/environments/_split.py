@@ -1,106 +1,124 @@
-"""What trials have in common: samples dealt to training environments and their validation sets, and a shared test set."""
+"""What trials have in common: samples split among training environments, and a test set."""
 
+from __future__ import annotations
+
+import copy
 from functools import cached_property
 
 import numpy as np
 
 from metairm_np import _checks
 from metairm_np._seeds import DATA, child
+from metairm_np.environments.environment import Environment
 
 SPLIT, TEST, TRAIN = 0, 1, 2  # the data streams of a trial
 
 
 class EnvironmentSplit:
-    """One trial's environments, from samples of which each environment gets its own.
+    """One trial: samples split among environments, and test environments that share their samples.
 
-    A subclass gives `_training_environment(rows, draws, e, name)` and names what it deals in
-    `things`.
+    `pools` are the samples to train and to test on, each a tuple of arrays with samples in their
+    rows. A subclass has `_environment(pool, rows, uniforms, *, name, p_e, patch_p, label_noise)`,
+    which makes an Environment of some rows of a pool and of uniform numbers for each of them.
 
     Attributes
     ----------
     train, validation : list of Environment
+    train_p, label_noise : list of float
+        One per training environment.
     """
 
-    things = "samples"
-    n_draws = 2  # uniform numbers a sample
+    samples = "samples"  # what messages call them
+    n_uniforms = 2  # random numbers a sample
 
-    def __init__(self, seed, n_samples, train_p, label_noise, n_per_env, validation, dtype):
+    def __init__(
+        self,
+        seed,
+        pools,
+        *,
+        train_p=(0.1, 0.2),
+        label_noise=0.25,
+        n_per_env=None,
+        validation=0.2,
+        patch_p=None,
+        dtype="float64",
+    ):
         _checks.dtype(dtype)
-        self.train_p = one_per_env("train_p", train_p, len(np.atleast_1d(train_p)))
-        n_envs = len(self.train_p)
+        self.train_p = one_per_env("train_p", train_p, np.size(train_p))
+        n_samples, n_envs = len(pools[0][0]), len(self.train_p)
         n_per_env = n_samples // n_envs if n_per_env is None else n_per_env
         _checks.count("n_per_env", n_per_env, 1)
         _checks.number("validation", validation, 0, 1 - 1 / n_per_env)
         if n_envs * n_per_env > n_samples:
             raise ValueError(
-                f"n_per_env is {n_per_env} for {n_envs} environments, but there are {n_samples} {self.things} to deal; "
-                f"give {n_samples // n_envs} or fewer"
+                f"n_per_env is {n_per_env} for {n_envs} environments, but there are {n_samples} "
+                f"{self.samples} to deal; give {n_samples // n_envs} or fewer"
             )
         self.label_noise = one_per_env("label_noise", label_noise, n_envs)
+        self.patch_p = [None] * n_envs
+        if patch_p is not None:
+            self.patch_p = one_per_env("patch_p", patch_p, n_envs)
         self.dtype = np.dtype(dtype)
-        self._seed, self._n_samples = child(seed, DATA), n_samples
+        self._seed, self._pools = child(seed, DATA), pools
         self._n_per_env, self._n_validation = n_per_env, round(validation * n_per_env)
 
     @cached_property
-    def train(self):
+    def train(self) -> list[Environment]:
         """The training environments."""
-        return [
-            self._deal(e, "train", slice(self._n_validation, None))
-            for e in range(len(self.train_p))
-        ]
+        return self._training("train", slice(self._n_validation, None))
 
     @cached_property
-    def validation(self):
+    def validation(self) -> list[Environment]:
         """The held-out parts of the training environments; an empty list if their share is 0."""
-        if self._n_validation == 0:
-            return []
-        return [
-            self._deal(e, "validation", slice(self._n_validation)) for e in range(len(self.train_p))
-        ]
+        return self._training("validation", slice(self._n_validation)) if self._n_validation else []
 
-    @cached_property
-    def _order(self):
-        return np.random.default_rng(child(self._seed, SPLIT)).permutation(self._n_samples)
+    def _training(self, part, keep):
+        """Return the kept part of the samples of each training environment."""
+        pool, n = self._pools[0], self._n_per_env
+        order = self._generator(SPLIT).permutation(len(pool[0]))
+        envs = []
+        for e, p_e in enumerate(self.train_p):
+            rows = order[e * n : (e + 1) * n][keep]
+            uniforms = self._generator(TRAIN, e).random((self.n_uniforms, n))[:, keep]
+            about = {"p_e": p_e, "patch_p": self.patch_p[e], "label_noise": self.label_noise[e]}
+            name = f"{part} p_e={p_e:g}"
+            envs.append(self._environment(pool, rows, uniforms, name=name, **about))
+        return envs
 
-    def _deal(self, e, part, keep):
-        rows = self._order[e * self._n_per_env : (e + 1) * self._n_per_env][keep]
-        draws = np.random.default_rng(child(self._seed, TRAIN, e)).random(
-            (self.n_draws, self._n_per_env)
-        )[:, keep]
-        return self._training_environment(rows, draws, e, f"{part} p_e={self.train_p[e]:g}")
-
-    def _test_draws(self, n_test):
-        """Return the uniform numbers of the test samples, the same for every test environment."""
-        return np.random.default_rng(child(self._seed, TEST)).random((self.n_draws, n_test))
-
-    def _noise_of_test(self, label_noise):
-        """Return the label noise of a test environment: `label_noise`, or the mean over the training environments."""
-        label_noise = (
-            sum(self.label_noise) / len(self.label_noise) if label_noise is None else label_noise
-        )
+    def _test(self, p_e, label_noise, patch_p=None):
+        """Return the test environment at `p_e`; its uniform numbers do not depend on `p_e`."""
+        _checks.number("p_e", p_e, 0, 1)
+        if patch_p is not None:
+            _checks.number("patch_p", patch_p, 0, 1)
+        if label_noise is None:
+            label_noise = sum(self.label_noise) / len(self.label_noise)
         _checks.number("label_noise", label_noise, 0, 1)
-        return label_noise
+        about = {"p_e": p_e, "patch_p": patch_p, "label_noise": label_noise}
+        pool = self._pools[1]
+        uniforms = self._generator(TEST).random((self.n_uniforms, len(pool[0])))
+        return self._environment(pool, slice(None), uniforms, name=f"test p_e={p_e:g}", **about)
+
+    def _generator(self, *stream):
+        return np.random.default_rng(child(self._seed, *stream))
 
     def _twin(self, **changes):
         """Return the same trial with other attributes."""
-        twin = object.__new__(type(self))
-        kept = {
-            key: value for key, value in vars(self).items() if key not in ("train", "validation")
-        }
-        vars(twin).update(kept, **changes)
+        twin = copy.copy(self)
+        for made in ("train", "validation"):
+            vars(twin).pop(made, None)
+        vars(twin).update(changes)
         return twin
 
 
 def one_per_env(what, value, n_envs):
     """Return `value`, a probability or one per environment, as a list with one per environment."""
-    values = [
-        float(v) if isinstance(v, np.generic) else v
-        for v in np.ravel(np.asarray(value, dtype=object))
-    ]
+    values = np.ravel(np.asarray(value, dtype=object))
+    values = [float(v) if isinstance(v, np.generic) else v for v in values]
     values = values * n_envs if len(values) == 1 else values
     if len(values) != n_envs or not values:
         raise ValueError(
-            f"{what} has {len(values)} values for {n_envs} environments; give one number or one per environment"
+            f"{what} has {len(values)} values for {n_envs} environments; "
+            "give one number or one per environment"
         )
     for v in values:
         _checks.number(what, v, 0, 1)

@@ -1,13 +1,16 @@
 """One environment: samples and labels drawn from one distribution."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from metairm_np import _checks
 from metairm_np.environments import _packing
-from metairm_np.environments._packing import Block, Group, consecutive, pack, staircase
 
 
 class Environment:
@@ -45,7 +48,16 @@ class Environment:
         there is no sample.
     """
 
-    def __init__(self, x, y, *, name="", p_e=None, patch_p=None, label_noise=None):
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        name: str = "",
+        p_e: float | None = None,
+        patch_p: float | None = None,
+        label_noise: float | None = None,
+    ):
         x, y = np.asarray(x), np.asarray(y)
         if x.dtype not in (np.float32, np.float64):
             x = x.astype(np.float64)
@@ -62,31 +74,34 @@ class Environment:
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         if len(bad):
             raise ValueError(
-                f"x holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; drop or mend them"
+                f"x holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; "
+                "drop or fix them"
             )
         self.x, self.y = _read_only(x), _read_only(y.astype(np.int64, copy=False))
         self.name, self.p_e, self.patch_p, self.label_noise = name, p_e, patch_p, label_noise
         self.shape = x.shape
-        order = np.arange(len(y))
-        parts = [slice(start, start + _packing.ROWS) for start in range(0, len(y), _packing.ROWS)]
-        self.groups = [
-            Group(slice(None), False, [Block(self.x[p], self.y[p], order[p]) for p in parts])
-        ]  # views, no copies
+        self.groups = _packing.views(self.x, self.y)
 
     @classmethod
-    def painted(cls, grey, channel, n_channels, y, **about):
-        """Make the environment whose sample s has the image grey[s] in its channel channel[s] and 0 in the others.
+    def painted(
+        cls, grey: np.ndarray, channel: ArrayLike, n_channels: int, y: ArrayLike, **about
+    ) -> Environment:
+        """Make the environment whose sample s is the image grey[s] in its channel channel[s].
 
         Parameters
         ----------
         grey : (n, p) array
             Images of p pixels.
         channel : (n,) array of int
-            From 0 to n_channels - 1.
+            From 0 to n_channels - 1; the other channels of the sample are 0.
         n_channels : int
             `x` will have n_channels * p columns, channel-major.
         y, **about
             As for `Environment`.
+
+        Returns
+        -------
+        Environment
 
         Raises
         ------
@@ -103,76 +118,71 @@ class Environment:
             raise ValueError(
                 f"channel holds {strange[0]}; give whole numbers from 0 to {n_channels - 1}"
             )
-        order, widths = staircase(grey != 0)
-        env.groups, env.shape = [], (len(y), n_channels * grey.shape[1])
-        for z in range(n_channels):
-            rows = np.flatnonzero(channel == z)
-            if len(rows):
-                rows = rows[np.argsort(widths[rows], kind="stable")]
-                columns = order[: widths[rows[-1]]]
-                blocks = pack(env.x[rows][:, columns], env.y[rows], rows, widths[rows])
-                env.groups.append(Group(z * grey.shape[1] + columns, True, blocks))
+        env.groups = _packing.by_channel(env.x, channel, n_channels, env.y)
+        env.shape = (len(env), n_channels * env.x.shape[1])
         del env.x
         return env
 
     @cached_property
-    def x(self):
+    def x(self) -> np.ndarray:
         """The inputs, (n, d)."""
-        x = np.zeros(self.shape, self.dtype)
-        for columns, ones, blocks in self.groups:
-            columns = np.arange(self.shape[1])[columns]
-            for block in blocks:
-                x[block.rows[:, None], columns[: block.x.shape[1] - ones]] = block.x[:, ones:]
-        return _read_only(x)
+        return _read_only(_packing.unpack(self.groups, self.shape))
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """The type of `x`."""
         return self.groups[0].blocks[0].x.dtype
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
-    def astype(self, dtype):
-        """Return the environment with `x` as float32 or float64; itself if it is so already."""
+    def astype(self, dtype: DTypeLike) -> Environment:
+        """Return the environment with `x` in another type.
+
+        Parameters
+        ----------
+        dtype : {"float64", "float32"}
+
+        Returns
+        -------
+        Environment
+            Itself if `x` is of that type already.
+
+        Raises
+        ------
+        ValueError
+            For another type.
+        """
         _checks.dtype(dtype)
         if self.dtype == dtype:
             return self
-        groups = []
-        for group in self.groups:
-            arrays = consecutive([block.x.shape for block in group.blocks], dtype)
-            for array, block in zip(arrays, group.blocks):
-                array[...] = block.x
-            groups.append(
-                group._replace(
-                    blocks=[b._replace(x=array) for b, array in zip(group.blocks, arrays)]
-                )
-            )
-        return self._with(self.y, groups)
+        return self._with(self.y, _packing.cast(self.groups, dtype))
 
-    def take(self, rows):
-        """Return the environment of some of its samples; `rows` are their numbers, one or more, each at most once."""
-        if len(rows) == 0 or len(np.unique(rows)) < len(rows):
+    def take(self, rows: Sequence[int] | np.ndarray) -> Environment:
+        """Return the environment of some of the samples.
+
+        Parameters
+        ----------
+        rows : (m,) array of int
+            The samples' numbers, one or more, each at most once.
+
+        Returns
+        -------
+        Environment
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, or one is there twice.
+        """
+        n, n_different = len(rows), len(np.unique(rows))
+        if n_different < n or n == 0:
             raise ValueError(
-                f"rows holds {len(rows)} numbers, {len(np.unique(rows))} of them different; give one or more, each once"
+                f"rows holds {n} numbers, {n_different} of them different; "
+                "give one or more, each once"
             )
-        place = np.full(len(self), -1)
-        place[rows] = np.arange(len(rows))
-        groups = []
-        for columns, ones, blocks in self.groups:
-            few = [Block(*(part[place[b.rows] >= 0] for part in b)) for b in blocks]
-            few = [b for b in few if len(b.y)]
-            if not few:
-                continue
-            widths = np.concatenate([np.full(len(b.y), b.x.shape[1] - ones) for b in few])
-            x = np.zeros((len(widths), widths[-1]), self.dtype)
-            start = 0
-            for b in few:
-                x[start : start + len(b.y), : b.x.shape[1] - ones] = b.x[:, ones:]
-                start += len(b.y)
-            y, old = (np.concatenate(parts) for parts in zip(*[(b.y, b.rows) for b in few]))
-            groups.append(Group(columns, True, pack(x, y, place[old], widths)))
-        return self._with(_read_only(self.y[rows]), groups)
+        y = _read_only(self.y[rows])
+        return self._with(y, _packing.take(self.groups, rows, len(self)))
 
     def _with(self, y, groups):
         """Return a copy with other samples."""

@@ -1,7 +1,10 @@
-"""MNIST at 14x14, the real data that the project ships (data/README.md has its source, licence and checksums)."""
+"""MNIST at 14x14, which the project ships; data/README.md has its source and licence."""
+
+from __future__ import annotations
 
 import functools
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -16,12 +19,12 @@ SHA256 = {  # of each array's bytes in C order; data/build_mnist14.py prints the
 
 
 @functools.cache
-def load_mnist14(path=None):
-    """Load MNIST with every second pixel, verified once per process.
+def load_mnist14(path: str | Path | None = None) -> dict[str, np.ndarray]:
+    """Return MNIST with every second pixel, verified once per process.
 
     Parameters
     ----------
-    path : str, optional
+    path : str or path, optional
         Default: the file shipped with the project.
 
     Returns
@@ -55,4 +58,7 @@ def load_mnist14(path=None):
 
 
 def _damaged(path, reason):
-    return f"{path} is damaged: {reason}; install metairm-np again or rebuild the file with data/build_mnist14.py"
+    return (
+        f"{path} is damaged: {reason}; install metairm-np again or rebuild the file with "
+        "data/build_mnist14.py"
+    )

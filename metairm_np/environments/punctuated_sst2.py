@@ -1,14 +1,20 @@
-"""PunctuatedSST-2: sentences whose final mark agrees with a noisy label with an environment's own probability.
+"""PunctuatedSST-2: sentences whose final mark agrees with a noisy label.
 
-Choe, Ham and Park, "An Empirical Study of Invariant Risk Minimization", 2020.
+How often it does is the environment's own. Choe, Ham and Park, "An Empirical Study of Invariant
+Risk Minimization", 2020.
 """
 
+from __future__ import annotations
+
 import functools
+import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from metairm_np import _checks
+from metairm_np._seeds import Seed
 from metairm_np.environments import synthetic_text, text_data
 from metairm_np.environments._split import EnvironmentSplit
 from metairm_np.environments.environment import Environment
@@ -17,16 +23,16 @@ MARKS = ("!", ".")  # what is appended for z = 0 and z = 1
 
 
 def punctuated_sst2(
-    seed,
-    train_p=(0.1, 0.2),
-    label_noise=0.25,
-    n_per_env=None,
-    validation=0.2,
-    source="glue",
-    dimension=100,
-    data_dir=None,
-    dtype="float64",
-):
+    seed: Seed,
+    train_p: float | Sequence[float] = (0.1, 0.2),
+    label_noise: float | Sequence[float] = 0.25,
+    n_per_env: int | None = None,
+    validation: float = 0.2,
+    source: str = "glue",
+    dimension: int = 100,
+    data_dir: str | os.PathLike | None = None,
+    dtype: str = "float64",
+) -> PunctuatedSentences:
     """Make one trial of PunctuatedSST-2.
 
     A sentence loses its final punctuation: all words at its end that have no letter and no digit. A
@@ -44,8 +50,8 @@ def punctuated_sst2(
     label_noise : float in [0, 1] or one per environment, default 0.25
         Probability eta that the label y (0 negative, 1 positive) is not the sentence's own.
     n_per_env : int, optional
-        Sentences dealt to each training environment, its validation sentences included; default:
-        all, shared out equally.
+        Sentences of each training environment, its validation sentences included; default: all,
+        shared out equally.
     validation : float in [0, 1), default 0.2
         Share of each environment's sentences held out for validation.
     source : {"glue", "synthetic"}, default "glue"
@@ -54,10 +60,11 @@ def punctuated_sst2(
     dimension : int, default 100
         Columns of x: 50, 100, 200 or 300; any number for the synthetic source.
     data_dir : str or path, optional
-        A folder that has train.tsv and dev.tsv in sst2/, in SST-2/, in SST-2.zip or beside these,
-        and glove.6B.100d*.txt, glove.6B.100d*.txt.gz or glove.6B.zip, also in glove/. Default: the
-        environment variable METAIRM_DATA. Without either SST-2.zip (7 MB) and glove.6B.zip (862 MB)
-        are downloaded once, which needs pooch: `pip install 'metairm-np[text]'`.
+        A folder with sst2/train.tsv, sst2/dev.tsv and, for 100 dimensions,
+        glove/glove.6B.100d.txt, which may be gzipped or be a part, such as
+        glove/glove.6B.100d.sst2.txt.gz. Default: the environment variable METAIRM_DATA. Without
+        either SST-2.zip (7 MB) and glove.6B.zip (862 MB) are downloaded once, which needs pooch:
+        `pip install 'metairm-np[text]'`.
     dtype : {"float64", "float32"}, default "float64"
 
     Returns
@@ -112,7 +119,14 @@ class Bags(NamedTuple):
 
 
 class Embedded(NamedTuple):
-    """What all trials share: the Bags to train and to test on, the vectors of the MARKS (2, d), and each file's SHA-256."""
+    """What all trials share.
+
+    train, test : Bags
+    marks : (2, d) array
+        The vectors of the MARKS.
+    sources : dict
+        The SHA-256 of each file that was read, by its name.
+    """
 
     train: Bags
     test: Bags
@@ -121,9 +135,13 @@ class Embedded(NamedTuple):
 
 
 class PunctuatedSentences(EnvironmentSplit):
-    """One trial: environments of punctuated sentences as a pure function of the sentences, the settings and the seed.
+    """One trial: punctuated sentences as a pure function of the sentences, settings and seed.
 
-    `sentences` is Embedded; the other parameters are those of `punctuated_sst2`.
+    Parameters
+    ----------
+    sentences : Embedded
+    seed, train_p, label_noise, n_per_env, validation, dtype
+        As for `punctuated_sst2`.
 
     Attributes
     ----------
@@ -141,100 +159,85 @@ class PunctuatedSentences(EnvironmentSplit):
         How many training and test sentences had no word that has a vector.
     """
 
-    n_classes, things = 2, "sentences"
+    n_classes, samples = 2, "sentences"
 
-    def __init__(
-        self,
-        sentences,
-        seed,
-        *,
-        train_p=(0.1, 0.2),
-        label_noise=0.25,
-        n_per_env=None,
-        validation=0.2,
-        dtype="float64",
-        mark=True,
-    ):
-        super().__init__(
-            seed, len(sentences.train.y), train_p, label_noise, n_per_env, validation, dtype
-        )
-        self.mark, self._sentences = mark, sentences
+    def __init__(self, sentences, seed, **settings):
+        super().__init__(seed, (sentences.train, sentences.test), **settings)
+        self._marks, self._mark = sentences.marks, True
         self.sources = dict(sentences.sources)
         self.verified = [
             name for name, digest in self.sources.items() if text_data.PUBLISHED.get(name) == digest
         ]
         self.dropped = (sentences.train.dropped, sentences.test.dropped)
 
-    def test(self, p_e, label_noise=None):
-        """Return the test environment at `p_e`: the same sentences, labels and uniform draws for every `p_e`.
+    def test(self, p_e: float, label_noise: float | None = None) -> Environment:
+        """Return the test environment at `p_e`: the same sentences and labels for every `p_e`.
 
         Parameters
         ----------
         p_e : float in [0, 1]
         label_noise : float in [0, 1], default the mean over the training environments
+
+        Returns
+        -------
+        Environment
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a number outside [0, 1].
         """
-        _checks.number("p_e", p_e, 0, 1)
-        label_noise, bags = self._noise_of_test(label_noise), self._sentences.test
-        draws = self._test_draws(len(bags.y))
-        return self._environment(bags, slice(None), draws, f"test p_e={p_e:g}", p_e, label_noise)
+        return self._test(p_e, label_noise)
 
-    def greyscale(self):
-        """Return the same trial with the sentences left alone, no mark appended and their own punctuation kept."""
-        return self._twin(mark=False)
+    def greyscale(self) -> PunctuatedSentences:
+        """Return the same trial with the sentences left alone: no mark, their own punctuation."""
+        return self._twin(_mark=False)
 
-    def _training_environment(self, rows, draws, e, name):
-        return self._environment(
-            self._sentences.train, rows, draws, name, self.train_p[e], self.label_noise[e]
-        )
-
-    def _environment(self, bags, rows, draws, name, p_e, label_noise):
-        y = bags.y[rows] ^ (draws[0] < label_noise)
-        z = y ^ (draws[1] < p_e)
-        marked = (bags.sums[rows] + self._sentences.marks[z]) / (bags.counts[rows] + 1)[
-            :, None
-        ]  # (n, d)
-        x = (marked if self.mark else bags.whole[rows]).astype(self.dtype)
-        return Environment(x, y, name=name, p_e=p_e, label_noise=label_noise)
+    def _environment(self, pool, rows, uniforms, *, p_e, label_noise, **about):
+        y = pool.y[rows] ^ (uniforms[0] < label_noise)
+        if self._mark:
+            z = y ^ (uniforms[1] < p_e)
+            x = (pool.sums[rows] + self._marks[z]) / (pool.counts[rows] + 1)[:, None]  # (n, d)
+        else:
+            x = pool.whole[rows]
+        return Environment(x.astype(self.dtype), y, p_e=p_e, label_noise=label_noise, **about)
 
 
 @functools.lru_cache(maxsize=2)
 def embedded(files, dimension):
     """Embed the sentences in `files`, or without files the synthetic ones, once per process."""
-    corpus = (
-        text_data.read_corpus(files, dimension, MARKS)
-        if files
-        else synthetic_text.corpus(dimension)
-    )
+    if files:
+        corpus = text_data.read_corpus(files, dimension, MARKS)
+    else:
+        corpus = synthetic_text.corpus(dimension)
     marks = np.stack([corpus.vectors[mark] for mark in MARKS])
-    return Embedded(
-        embed(*corpus.train, corpus.vectors),
-        embed(*corpus.test, corpus.vectors),
-        marks,
-        corpus.sources,
-    )
+    parts = (embed(*part, corpus.vectors) for part in (corpus.train, corpus.test))
+    return Embedded(*parts, marks, corpus.sources)
 
 
 def embed(sentences, labels, vectors):
     """Return the Bags of sentences (lists of words) and their labels."""
-    numbers, matrix = (
-        {word: number for number, word in enumerate(vectors)},
-        np.stack(list(vectors.values())),
-    )
-    known = [[numbers[word] for word in sentence if word in numbers] for sentence in sentences]
-    bags = [[numbers[word] for word in bare(sentence) if word in numbers] for sentence in sentences]
-    counts = np.array([len(bag) for bag in bags])
+    numbers = {word: number for number, word in enumerate(vectors)}
+    matrix = np.stack(list(vectors.values()))  # (n, d)
+
+    def bag(words):
+        return [numbers[word] for word in words if word in numbers]
+
+    bags = [(bag(bare(sentence)), bag(sentence)) for sentence in sentences]
+    counts = np.array([len(some) for some, _ in bags])
     kept = counts > 0
     if not kept.any():
         raise ValueError(
-            "none of the sentences has a word that has a vector; take the vectors from the whole file"
+            "none of the sentences has a word that has a vector; take the vectors from the whole "
+            "file"
         )
-    sums = np.stack([matrix[bag].sum(axis=0) for bag in bags if bag])  # (n, d)
-    whole = np.stack([matrix[every].mean(axis=0) for every, bag in zip(known, bags) if bag])
+    sums = np.stack([matrix[some].sum(axis=0) for some, _ in bags if some])  # (n, d)
+    whole = np.stack([matrix[every].mean(axis=0) for some, every in bags if some])
     return Bags(sums, counts[kept], whole, labels[kept], int((~kept).sum()))
 
 
 def bare(words):
-    """Return a sentence's words without its final punctuation, the words at the end that have no letter and no digit."""
+    """Return a sentence's words without the words at its end that have no letter and no digit."""
     end = len(words)
     while end and not any(character.isalnum() for character in words[end - 1]):
         end -= 1

@@ -1,9 +1,11 @@
-"""Digits made by a formula: a small stand-in for MNIST that needs no file, for tests and teaching."""
+"""Digits made by a formula: a small stand-in for MNIST that needs no file."""
+
+from __future__ import annotations
 
 import numpy as np
 
 from metairm_np import _checks
-from metairm_np._seeds import child
+from metairm_np._seeds import Seed, child
 from metairm_np.environments.colored_mnist import ColoredDigits
 
 SEGMENTS = {  # of a seven-segment display, as (rows, columns) of a 14x14 image before the shift
@@ -19,21 +21,31 @@ DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgecd", "abc", "a
 IMAGES = 7  # the stream of the images, apart from the trial's data, first parameters and noise
 
 
-def synthetic_digits(seed, n_per_env=200, n_test=400, **options):
+def synthetic_digits(
+    seed: Seed, n_per_env: int = 200, n_test: int = 400, **options
+) -> ColoredDigits:
     """Make a trial of coloured seven-segment digits.
 
     Parameters
     ----------
     seed : int or numpy.random.SeedSequence
+        The trial's seed; equal seeds give equal bits.
     n_per_env : int, default 200
+        Images of each training environment, its validation images included.
     n_test : int, default 400
+        Images of a test environment.
     **options
         n_classes, train_p, label_noise, validation, patch_p, dtype as in `colored_mnist`.
 
     Returns
     -------
     ColoredDigits
-        With environments of x (n, k*196).
+        With `.train`, `.validation`, `.test(p_e)` and `.greyscale()`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `colored_mnist`, and for an `n_test` below 1.
     """
     _checks.count("n_per_env", n_per_env, 1)
     _checks.count("n_test", n_test, 1)
@@ -44,7 +56,7 @@ def synthetic_digits(seed, n_per_env=200, n_test=400, **options):
 
 
 def draw(rng, n):
-    """Draw `n` digits: images (n, 14, 14) uint8, shifted by up to two pixels, of varying brightness, and digits (n,)."""
+    """Draw images (n, 14, 14) uint8, shifted and of varying brightness, and their digits (n,)."""
     glyphs = np.zeros((10, 14, 14))
     for digit, segments in enumerate(DIGITS):
         for segment in segments:

@@ -1,4 +1,4 @@
-"""Sentences made by a grammar, with vectors made by a formula: a small stand-in for SST-2 and GloVe that needs no file."""
+"""Sentences made by a grammar and vectors by a formula, in place of SST-2 and GloVe."""
 
 import re
 
@@ -29,7 +29,10 @@ SEED = 2020  # of the corpus, which is as fixed as SST-2 is; what a trial draws 
 
 
 def corpus(dimension):
-    """Make the Corpus of 4,000 training and 800 test sentences, the last training sentence nothing but punctuation."""
+    """Return the Corpus of 4,000 training and 800 test sentences.
+
+    The last training sentence is nothing but punctuation.
+    """
     rng = np.random.default_rng(SEED)
     train, test = draw(rng, N_TRAIN - 1), draw(rng, N_TEST)
     train = [*train[0], [")"]], np.append(train[1], 0)
@@ -54,7 +57,7 @@ def draw(rng, n):
 
 
 def make_vectors(words, dimension):
-    """Return each word its vector, normal noise with the word's tone, if it has one, in the first number."""
+    """Return each word's vector: normal noise, with the word's tone added to the first number."""
     noise = np.random.default_rng(SEED).standard_normal((len(words), dimension))
     tone = np.array([2 * ((word in WORDS["good"]) - (word in WORDS["bad"])) for word in words])
     noise[:, 0] = 0.3 * noise[:, 0] + tone

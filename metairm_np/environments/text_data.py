@@ -1,9 +1,11 @@
-"""SST-2 as in GLUE and the GloVe 6B vectors: where the files are, fetched if asked for, and read with every line checked.
+"""SST-2 as in GLUE and the GloVe 6B vectors: found or downloaded, and read line by line.
 
 Socher et al., "Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank",
 2013; Wang et al., "GLUE", 2019; Pennington et al., "GloVe: Global Vectors for Word Representation",
 2014.
 """
+
+from __future__ import annotations
 
 import codecs
 import gzip
@@ -25,6 +27,7 @@ ADDRESSES = {
     "SST-2.zip": "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip",
     "glove.6B.zip": "https://nlp.stanford.edu/data/glove.6B.zip",
 }
+PARTS = ("train", "dev")  # of GLUE's sentences: to train and to test on
 PUBLISHED = {  # SHA-256 of the files that are known by it; other copies are as welcome
     "SST-2.zip": "d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa",
     "train.tsv": "48eac26399f8456935f81dd9e3a745c1430adb6c62e233ccfe22db4a0d15d1d1",
@@ -85,32 +88,34 @@ def read_corpus(files, dimension, extra_words=()):
         For a damaged file, with the number of the line, or one without a vector for one of
         `extra_words`.
     """
+    *texts, table = files
     parts, sources = [], {}
-    for file in files[:2]:
+    for file in texts:
         with opened(file) as stream:
             data = stream.read()
         sources[Path(file.member or file.path).name] = hashlib.sha256(data).hexdigest()
         parts.append(read_sentences(data, file.name))
     words = {word for sentences, _ in parts for sentence in sentences for word in sentence}
-    with opened(files[2]) as stream:
-        vectors = read_vectors(stream, words.union(extra_words), dimension, files[2].name)
+    with opened(table) as stream:
+        vectors = read_vectors(stream, words.union(extra_words), dimension, table.name)
     for word in extra_words:
         if word not in vectors:
-            raise ValueError(f"{files[2].name} has no vector for {word!r}; get the whole file")
-    sources[files[2].path.name] = sha256_of(files[2].path)
+            raise ValueError(f"{table.name} has no vector for {word!r}; get the whole file")
+    sources[table.path.name] = sha256_of(table.path)
     return Corpus(*parts, vectors, sources)
 
 
 def read_sentences(data, name):
-    """Read the bytes of a TSV file with the columns sentence and label, without quoting: sentences in words, and labels."""
+    """Return sentences, as lists of words, and labels from the bytes of a TSV file.
+
+    It has the columns sentence and label, and no quoting.
+    """
     try:
-        lines = (
-            data.removeprefix(codecs.BOM_UTF8).decode().split("\n")
-        )  # splitlines would split at rarer characters, too
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        raise _damaged(
-            name, error.object.count(b"\n", 0, error.start) + 1, "is not UTF-8"
-        ) from None
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise _damaged(name, number, "is not UTF-8") from None
+    lines = text.split("\n")  # splitlines would split at rarer characters, too
     header, *rows = [line.removesuffix("\r").split("\t") for line in lines]
     if rows and rows[-1] == [""]:
         del rows[-1]  # after the last line's end
@@ -119,17 +124,21 @@ def read_sentences(data, name):
             raise _damaged(name, 1, f"has no column {column!r}")
     if not rows:
         raise _damaged(name, 1, "is the last; there are no sentences")
-    text, label = header.index("sentence"), header.index("label")
+    sentence, label = header.index("sentence"), header.index("label")
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise _damaged(name, number, f"has {len(row)} columns instead of {len(header)}")
         if row[label] not in ("0", "1"):
             raise _damaged(name, number, f"has the label {row[label]!r}, which is neither 0 nor 1")
-    return [row[text].lower().split() for row in rows], np.array([int(row[label]) for row in rows])
+    labels = np.array([int(row[label]) for row in rows])
+    return [row[sentence].lower().split() for row in rows], labels
 
 
 def read_vectors(lines, words, dimension, name):
-    """Read the vectors of those `words` that have one, a dict, from lines of bytes: a word and numbers, with single spaces."""
+    """Return a dict of the vectors of those `words` that have one.
+
+    Each of `lines`, which are bytes, has a word and its numbers, with single spaces.
+    """
     wanted, vectors = {word.encode(): word for word in words}, {}
     for number, line in enumerate(lines, 1):
         if number == 1:
@@ -154,7 +163,7 @@ def _damaged(name, number, reason):
 
 @contextmanager
 def opened(file):
-    """Open a File, packed or not, as a stream of bytes; ValueError if it cannot be opened or unpacked."""
+    """Open a File, packed or not, as a stream of bytes, or raise ValueError if that fails."""
     try:
         if file.member:
             with zipfile.ZipFile(file.path) as archive, archive.open(file.member) as stream:
@@ -176,15 +185,14 @@ def sha256_of(path):
 
 
 def locate(dimension, data_dir=None):
-    """Find the sentences and the vectors, or fetch them if no folder is named.
+    """Find the sentences and the vectors, or download them if no folder is named.
 
     Parameters
     ----------
     dimension : {50, 100, 200, 300}
     data_dir : str or path, optional
-        The folder that has them; default: the environment variable METAIRM_DATA. Without either it
-        is the cache that pooch has for this project, into which SST-2.zip (7 MB) and glove.6B.zip
-        (862 MB) are downloaded once.
+        The folder that has them; default: the environment variable METAIRM_DATA. Without either
+        SST-2.zip (7 MB) and glove.6B.zip (862 MB) are downloaded once into pooch's cache.
 
     Returns
     -------
@@ -197,81 +205,55 @@ def locate(dimension, data_dir=None):
         If something is missing in the folder that is named, or none is named and pooch is not
         installed.
     OSError, ValueError
-        If a download fails, or gives another file than it should.
+        If a download fails, or is another file than it should be.
     """
-    folder, named = data_folder(data_dir)
-    sentences, vectors = find_sentences(folder), find_vectors(folder, dimension)
-    if not sentences:
-        _fetch_or_raise("SST-2.zip", folder, named, "sst2/train.tsv with sst2/dev.tsv")
-        sentences = find_sentences(folder)
-    if not vectors:
-        _fetch_or_raise(
-            "glove.6B.zip",
-            folder,
-            named,
-            f"glove.6B.{dimension}d.txt, glove.6B.{dimension}d.txt.gz",
-        )
-        vectors = find_vectors(folder, dimension)
-    return *sentences, vectors
-
-
-def data_folder(data_dir):
-    """Return the folder, and whether the user named it; else it is pooch's cache."""
     if data_dir is not None and not isinstance(data_dir, (str, os.PathLike)):
         raise TypeError(f"data_dir is {data_dir!r}; give the path of a folder")
-    named = data_dir or os.environ.get("METAIRM_DATA")
-    return (
-        (Path(named).expanduser(), True)
-        if named
-        else (Path(_pooch().os_cache("metairm_np")), False)
-    )
-
-
-def find_sentences(folder):
-    """Return the Files of the training and the test sentences, or None."""
-    for place in (folder / "sst2", folder / "SST-2", folder):
-        files = File(place / "train.tsv"), File(place / "dev.tsv")
-        if all(file.path.is_file() for file in files):
-            return files
-    archive = folder / "SST-2.zip"
-    return (
-        (File(archive, "SST-2/train.tsv"), File(archive, "SST-2/dev.tsv"))
-        if archive.is_file()
-        else None
-    )
-
-
-def find_vectors(folder, dimension):
-    """Return the File of the vectors, the whole set rather than a part of it, or None."""
     whole = f"glove.6B.{dimension}d.txt"
-    part = f"glove.6B.{dimension}d*.txt"
-    for pattern in (whole, f"{whole}.gz", "glove.6B.zip", part, f"{part}.gz"):
-        for place in (folder, folder / "glove"):
-            for path in sorted(place.glob(pattern)):
-                return File(path, whole if path.suffix == ".zip" else None)
-    return None
-
-
-def _fetch_or_raise(archive, folder, named, others):
+    named = data_dir or os.environ.get("METAIRM_DATA")
     if named:
-        raise FileNotFoundError(
-            f"{folder} has neither {others} nor {archive}; name another folder with --data-dir (data_dir in Python) or "
-            f"METAIRM_DATA, or none, then it is downloaded from {ADDRESSES[archive]}"
-        )
-    fetch(archive, folder)
+        return _find(Path(named).expanduser(), whole)
+    sentences, vectors = map(download, ADDRESSES)
+    return *(File(sentences, f"SST-2/{part}.tsv") for part in PARTS), File(vectors, whole)
 
 
-def fetch(archive, folder):
-    """Download one of the two archives into `folder`, with a bar on terminals, and check its SHA-256."""
-    pooch, address = _pooch(), ADDRESSES[archive]
-    by_hand = f"get it by hand, put it into {folder} or another folder, and name that with --data-dir or METAIRM_DATA"
-    pooch.get_logger().setLevel("ERROR")  # what it would tell is in the messages here
+def _find(folder, whole):
+    """Return the Files in a folder; the whole set of vectors goes before a part of it."""
+    part = whole.replace(".txt", "*.txt")
+    found = [*folder.glob(f"glove/{part}"), *folder.glob(f"glove/{part}.gz")]
+    found.sort(key=lambda path: (path.name.removesuffix(".gz") != whole, path.name))
+    files = [folder / "sst2" / f"{name}.tsv" for name in PARTS]
+    files.append(found[0] if found else folder / "glove" / whole)
+    for path in files:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {path.relative_to(folder)}; name a folder with sst2/train.tsv, "
+                f"sst2/dev.tsv and glove/{part} or glove/{part}.gz by --data-dir (data_dir in "
+                "Python) or METAIRM_DATA, or name none, then they are downloaded"
+            )
+    return tuple(map(File, files))
+
+
+def download(archive):
+    """Return the path of one of the two archives, downloaded and checked if it is not there."""
     try:
-        # total=1: pooch sets the right one, but before that it asks for the truth of the bar, which
-        # is that of total
-        with tqdm(
-            desc=archive, total=1, unit="B", unit_scale=True, dynamic_ncols=True, disable=None
-        ) as bar:
+        import pooch
+    except ImportError:
+        raise FileNotFoundError(
+            "SST-2 and the GloVe vectors do not come with the project; name a folder that has them "
+            "by --data-dir (data_dir in Python) or METAIRM_DATA, install pooch to download them, "
+            "pip install 'metairm-np[text]', or take made-up ones with --source synthetic"
+        ) from None
+    folder, address = Path(pooch.os_cache("metairm_np")), ADDRESSES[archive]
+    if (folder / archive).is_file():
+        return folder / archive
+    by_hand = f"get it by hand and put it into {folder}"
+    pooch.get_logger().setLevel("ERROR")  # what it would tell is in the messages here
+    # total=1: pooch sets the right one, but before that it asks for the truth of the bar, which is
+    # that of total
+    bar = tqdm(desc=archive, total=1, unit="B", unit_scale=True, dynamic_ncols=True, disable=None)
+    try:
+        with bar:
             pooch.retrieve(
                 address,
                 f"sha256:{PUBLISHED[archive]}",
@@ -280,22 +262,11 @@ def fetch(archive, folder):
                 downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=2**20),
             )
     except OSError as error:  # requests' errors are among these
-        raise OSError(
-            f"cannot download {address} ({textwrap.shorten(str(error), 160)}); {by_hand}"
-        ) from None
+        reason = textwrap.shorten(str(error), 160)
+        raise OSError(f"cannot download {address} ({reason}); {by_hand}") from None
     except ValueError:
         raise ValueError(
-            f"{address} gave a file whose SHA-256 is not {PUBLISHED[archive]}; try again, or {by_hand}"
+            f"{address} is a file whose SHA-256 is not {PUBLISHED[archive]}; try again, or "
+            f"{by_hand}"
         ) from None
-
-
-def _pooch():
-    try:
-        import pooch
-    except ImportError:
-        raise FileNotFoundError(
-            "the sentences of SST-2 and the GloVe vectors do not come with the project; name a folder that has them with "
-            "--data-dir (data_dir in Python) or METAIRM_DATA, install pooch to download them, pip install 'metairm-np[text]', "
-            "or take made-up ones with --source synthetic"
-        ) from None
-    return pooch
+    return folder / archive

@@ -1,11 +1,11 @@
-"""Random search for hyper-parameters (Bergstra and Bengio, 2012), selecting on held-out training data alone.
+"""Random search for hyper-parameters (Bergstra and Bengio, 2012) on validation data alone.
 
-An experiment's TOML declares for an algorithm what is drawn, and what makes one setting better than
-another:
+An experiment's file, or its part of experiments/search.toml, says for an algorithm what is drawn,
+and what makes one setting better than another:
 
     [search.v_rex]
     criterion = "risk"                                  # see CRITERIA
-    max_risk_spread = 0.01                              # optional, see `rank`
+    max_risk_spread = 0.01                              # optional, see `reports.search.results`
     [search.v_rex.ranges]
     lr = { low = 1e-4, high = 1e-2, log = true }        # uniform, or uniform in the logarithm
     anneal_steps = { low = 50, high = 250, integer = true }
@@ -20,11 +20,11 @@ import numpy as np
 
 from metairm_np import _checks
 from metairm_np._seeds import child
-from metairm_np.experiments.files import Experiment, row_of
+from metairm_np.experiments._inherit import assign
+from metairm_np.experiments._schema import RANGE
+from metairm_np.experiments.files import Experiment, Study, row_of
 
-FIRST_TRIAL = (
-    1_000_000  # trials of a search are numbered from here, so that no table has their data
-)
+FIRST_TRIAL = 1_000_000  # the trials of a search are numbered from here: no table has their data
 SETTINGS = 2**31  # the stream of the settings, apart from all trials
 
 # of a trial's record, to be minimised: all on held-out samples of the training environments
@@ -38,40 +38,38 @@ CRITERIA = {
 
 
 def check(name, table, algorithms):
-    """Raise ValueError or TypeError unless `table` is a sound [search.NAME] of an experiment with these algorithms."""
+    """Raise ValueError unless `table` is a sound [search.NAME], its types apart."""
     _checks.choice("algorithm in [search]", name, algorithms)
     where = f"[search.{name}]"
-    _checks.keys(where, table, ("criterion", "max_risk_spread", "ranges"))
     for key in ("criterion", "ranges"):
-        if key not in table:
+        if not table.get(key):
             raise ValueError(f"{where} has no {key}; give one")
     _checks.choice(f"criterion in {where}", table["criterion"], CRITERIA)
-    if "max_risk_spread" in table:
-        _checks.number(f"max_risk_spread in {where}", table["max_risk_spread"], low=0)
     for key, values in table["ranges"].items():
         what = f"{key} in [search.{name}.ranges]"
-        if not isinstance(values, dict) or not (
-            "choices" in values or {"low", "high"} <= values.keys()
-        ):
-            raise TypeError(
+        interval = {"low", "high"} <= values.keys() <= RANGE.keys() - {"choices"}
+        if not interval and values.keys() != {"choices"}:
+            raise ValueError(
                 f"{what} is {values!r}; give {{ low = 0, high = 1 }} or {{ choices = [1, 2] }}"
             )
-        if "choices" in values:
-            _checks.keys(what, values, ("choices",))
-            if not isinstance(values["choices"], list) or not values["choices"]:
-                raise TypeError(
-                    f"choices of {what} is {values['choices']!r}; give a list of one or more values"
-                )
-            continue
-        _checks.keys(what, values, ("low", "high", "log", "integer"))
-        for key in ("log", "integer"):
-            _checks.switch(f"{key} of {what}", values.get(key, False))
-        _checks.number(f"low of {what}", values["low"], 1e-300 if values.get("log") else -math.inf)
-        _checks.number(f"high of {what}", values["high"], low=values["low"])
+        if interval:
+            lowest = 1e-300 if values.get("log") else -math.inf
+            _checks.number(f"low of {what}", values["low"], low=lowest)
+            _checks.number(f"high of {what}", values["high"], low=values["low"])
 
 
 class Row(NamedTuple):
-    """A row of a study's tables whose settings are searched: its name, experiment and algorithm, and the drawn settings."""
+    """A row of a study's tables whose settings are searched.
+
+    Parameters
+    ----------
+    name : str
+    experiment : Experiment
+    algorithm : str
+        Its name in the experiment.
+    drawn : list of dict
+        The settings, each by the keys of the ranges.
+    """
 
     name: str
     experiment: Experiment
@@ -79,36 +77,48 @@ class Row(NamedTuple):
     drawn: list
 
 
-def rows(study, algorithms, named, budget, seed):
+def rows(study: Study, algorithms, named, budget, seed) -> list:
     """Draw `budget` settings for each row of a study's tables that has a [search.ALGORITHM].
+
+    Parameters
+    ----------
+    study : Study
+    algorithms : list of str
+        Those whose rows are wanted.
+    named : bool
+        Whether the user has named them, so that one without a search is an error.
+    budget, seed : int
+
+    Returns
+    -------
+    list of Row
 
     Raises
     ------
     ValueError, TypeError
-        If one of these is not sound, if there is none, or, for algorithms that the user has
-        `named`, if one has none.
+        If a search is not sound, or if there is none.
     """
     found = []
     for case, experiment in study.cases.items():
-        tables = experiment.config.get("search", {})
-        for name, table in tables.items():
+        searches = experiment.config.get("search", {})
+        for name, table in searches.items():
             check(name, table, experiment.algorithms)
         for name in algorithms:
-            if name in tables:
-                drawn = [draw(tables[name]["ranges"], seed, number) for number in range(budget)]
+            if name in searches:
+                drawn = [draw(searches[name]["ranges"], seed, number) for number in range(budget)]
                 found.append(Row(row_of(name, case), experiment, name, drawn))
     there = {row.algorithm for row in found}
     needed = algorithms if named else ["any algorithm"] * (not found)
     for name in needed:
         if name not in there:
             raise ValueError(
-                f"{study.name} has no [search.{name}]; write its ranges into a copy of the TOML file"
+                f"{study.name} has no [search.{name}]; write its ranges into a copy of the file"
             )
     return found
 
 
-def planned(study, plan, seed):
-    """Return the rows of a search's plan.json, each with as many settings as commands have asked for."""
+def planned(study: Study, plan, seed) -> list:
+    """Return the rows of a search's plan.json, each with all settings that were asked for."""
     most = max(row["settings"] for row in plan.values())
     every = rows(study, study.algorithms, False, most, seed)
     return [
@@ -118,8 +128,8 @@ def planned(study, plan, seed):
     ]
 
 
-def draw(ranges, seed, number):
-    """Draw setting `number` of a search, a dict by the keys of `ranges`; more settings leave these as they are."""
+def draw(ranges, seed, number) -> dict:
+    """Draw setting `number` of a search, by the keys of `ranges`; no other number changes it."""
     rng = np.random.default_rng(child(seed, SETTINGS, number))
     drawn = {}
     for key, values in ranges.items():
@@ -129,20 +139,15 @@ def draw(ranges, seed, number):
         low, high = values["low"], values["high"]
         u = rng.random()
         value = low * (high / low) ** u if values.get("log") else low + (high - low) * u
-        drawn[key] = (
-            round(value) if values.get("integer") else float(f"{value:.4g}")
-        )  # what one would type
+        # four digits, as one would type it
+        drawn[key] = round(value) if values.get("integer") else float(f"{value:.4g}")
     return drawn
 
 
-def with_setting(config, algorithm, drawn):
-    """Return the config of an experiment with one algorithm, whose settings are the drawn ones where there are any."""
+def with_setting(config, algorithm, drawn) -> dict:
+    """Return the config of an experiment with one algorithm, which has the drawn settings."""
     config = {key: copy.deepcopy(value) for key, value in config.items() if key != "search"}
     config["algorithms"] = {algorithm: config["algorithms"][algorithm]}
     for key, value in drawn.items():
-        *tables, last = key.split(".")
-        place = config["algorithms"][algorithm]
-        for table in tables:
-            place = place.setdefault(table, {})
-        place[last] = value
+        assign(config, f"{algorithm}.{key}", value, f"[search.{algorithm}.ranges]")
     return config

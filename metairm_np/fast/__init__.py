@@ -1,20 +1,28 @@
-"""The values and gradients of `metairm_np.spec` in closed form: chunked, colour-aware, threaded. docs/derivation.md derives it.
+"""The values and gradients of `metairm_np.spec` in closed form: chunked, colour-aware, threaded.
 
-    network.py     lines 1 to 7: the risk, its gradient and its Hessian times a vector, on one chunk
-    of samples sums.py        what cuts environments into chunks, runs them in threads and adds up
+docs/derivation.md derives it, line by line:
+
+    network.py     lines 1 to 7: the risk, its gradient and its Hessian times a vector
     objectives.py  lines 8 to 15: the inner steps, the way back through them, and the objectives
+    sums.py        what cuts environments into chunks, runs them in threads and adds up
 
 The functions here have the signatures and the numbers of their namesakes in `metairm_np.spec`, up
-to rounding.
+to rounding, and raise the same errors.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from metairm_np import _checks, spec
 from metairm_np._autodiff import tree_map
+from metairm_np.environments import Environment
 from metairm_np.fast import objectives
 from metairm_np.fast.sums import threads
-from metairm_np.mlp import squared_norm
+from metairm_np.mlp import Params, squared_norm
 
 __all__ = [
     "accuracy",
@@ -29,23 +37,42 @@ __all__ = [
 ]
 
 
-def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
+@_checks.checked()
+def value_and_grad(
+    name: str, params: Params, envs: Sequence[Environment], *, l2: float = 0.0, **hyper: Any
+) -> tuple[float, Params]:
     """Return an objective and its exact gradient, in closed form.
 
+    Parameters
+    ----------
+    name : {"erm", "irmv1", "v_rex", "mm_rex", "meta_irm"}
+    params : list of (W, b)
+    envs : list of Environment
+    l2 : float >= 0, default 0
+        Weight of ||theta||^2 (weights and biases), added once to the objective.
+    **hyper
+        The keywords of the objective, see its function in `metairm_np.spec`.
+
+    Returns
+    -------
+    value : float
+    gradient : list of (dW, db)
+        Shapes and dtype of `params`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown name or keyword, or input that the objective does not allow.
+
+    Notes
+    -----
     Memory beyond the data stays the same for any number of samples above some ten thousands, and
     grows by one copy of the parameters with each inner step; with the number of environments it
     grows for "v_rex" and "mm_rex" alone, by one copy each. With OpenBLAS the bits do not depend on
-    the number of threads, which is OPENBLAS_NUM_THREADS, OMP_NUM_THREADS or MKL_NUM_THREADS, the
-    first that is set, or else the number of cores.
-
-    Parameters, results and errors are those of `metairm_np.spec.value_and_grad`.
+    the number of threads, see `threads`.
     """
-    _checks.keywords(name, hyper, spec.objective_keywords(name))
-    _checks.number("l2", l2, low=0)
-    hyper, l2 = spec.with_inner_l2(hyper, l2), float(l2)
-    if hyper.get("pairs") is not None:
-        hyper["pairs"] = [tuple(pair) for pair in hyper["pairs"]]
-    _checks.hyper(name, hyper, params, envs)
+    _checks.keywords(name, hyper, spec.KEYWORDS)
+    l2 = float(l2)
     hyper = {
         key: float(value) if isinstance(value, np.floating) else value
         for key, value in hyper.items()
@@ -53,99 +80,194 @@ def value_and_grad(name, params, envs, *, l2=0.0, **hyper):
     theta, envs = _ready(params, envs)
     value, gradient = objectives.OBJECTIVES[name](theta, envs, **hyper)
     if l2:
-        value, gradient = (
-            value + l2 * float(squared_norm(theta)),
-            objectives.plus(gradient, 2 * l2, theta),
-        )
+        value += l2 * float(squared_norm(theta))
+        gradient = objectives.plus(gradient, 2 * l2, theta)
     return value, tree_map(lambda part, g: g.astype(part.dtype, copy=False), params, gradient)
 
 
-def risk(params, env):
-    """Return R^e(f_theta), as `metairm_np.spec.risk`."""
+def risk(params: Params, env: Environment) -> np.floating:
+    """Return R^e(f_theta), the mean loss over the samples of an environment.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+
+    Returns
+    -------
+    number
+    """
     return risks(params, [env])[0]
 
 
-def risks(params, envs):
-    """Return the risks of all environments, as `metairm_np.spec.risks`."""
+def risks(params: Params, envs: Sequence[Environment]) -> np.ndarray:
+    """Return the risks of all environments.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    envs : list of Environment
+
+    Returns
+    -------
+    (E,) array
+    """
     params, envs = _ready(params, envs)
-    return np.array(
-        [objectives.risk_and_accuracy(params, env)[0] for env in envs], params[0][0].dtype
-    )
+    dtype = params[0][0].dtype
+    return np.array([objectives.risk_and_accuracy(params, env)[0] for env in envs], dtype)
 
 
-def accuracy(params, env):
-    """Return the share of samples of `env` whose most probable class is the label, as `metairm_np.spec.accuracy`."""
+def accuracy(params: Params, env: Environment) -> float:
+    """Return the share of samples whose most probable class is the label.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+
+    Returns
+    -------
+    float
+        From 0 to 1; a binary tie counts as class 0.
+    """
     params, (env,) = _ready(params, [env])
     return float(objectives.risk_and_accuracy(params, env)[1])
 
 
-def irmv1_penalty(params, env):
-    """Return the penalty in Eq. 2 for one environment, as `metairm_np.spec.irmv1_penalty`."""
+def irmv1_penalty(params: Params, env: Environment) -> float:
+    """Return the penalty of IRMv1 for one environment.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    (d/dw R^e(w f_theta) at w = 1)^2, in Eq. 2.
+    """
     params, (env,) = _ready(params, [env])
     return float(objectives.penalty_slope(params, env)[1] ** 2)
 
 
-def hessian_vector_product(params, env, vector):
-    """Return H v, H the Hessian of R^e at theta, as `metairm_np.spec.hessian_vector_product`."""
+def hessian_vector_product(params: Params, env: Environment, vector: Params) -> Params:
+    """Return H v, H the Hessian of R^e at theta, which is never formed.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+    vector : list of (W, b)
+        v, in the shapes of `params`.
+
+    Returns
+    -------
+    list of (W, b)
+    """
     theta, (env,) = _ready(params, [env])
     vector = tree_map(lambda part, v: v.astype(part.dtype, copy=False), theta, vector)
     return objectives.hessian_vector_products(theta, env, [vector])[0]
 
 
-def adapt(params, env, inner_lr, inner_steps=1, *, inner_l2=0.0, gradient_noise=None):
-    """Return theta'_i (Eq. 3), as `metairm_np.spec.adapt`."""
-    _checks.number("inner_lr", inner_lr, low=0)
-    _checks.count("inner_steps", inner_steps, 1)
-    _checks.number("inner_l2", inner_l2, low=0)
-    _checks.gradient_noise(
-        None if gradient_noise is None else [gradient_noise], params, 1, inner_steps
-    )
-    theta, (env,) = _ready(params, [env])
-    return objectives.trajectory(theta, env, inner_lr, inner_steps, inner_l2, gradient_noise)[-1]
-
-
-def meta_losses(
-    params,
-    envs,
-    inner_lr,
-    inner_steps=1,
+@_checks.checked()
+def adapt(
+    params: Params,
+    env: Environment,
+    inner_lr: float,
+    inner_steps: int = 1,
     *,
-    first_order=False,
-    same_env=False,
-    inner_l2=0.0,
-    gradient_noise=None,
-    pairs=None,
-):
-    """Return the meta-losses R_j(theta'_i), a 1-d array in the order of `pairs` (Eq. 4), as `metairm_np.spec.meta_losses`."""
-    hyper = {
-        "inner_lr": inner_lr,
-        "inner_steps": inner_steps,
-        "first_order": first_order,
-        "same_env": same_env,
-    }
-    pairs = pairs if pairs is None else [tuple(pair) for pair in pairs]
-    hyper.update(inner_l2=inner_l2, gradient_noise=gradient_noise, pairs=pairs)
-    _checks.hyper("meta_irm", hyper, params, envs)
+    inner_l2: float = 0.0,
+    gradient_noise: Sequence | None = None,
+    first_order: bool = False,
+) -> Params:
+    """Return theta'_i, adapted to environment i by gradient steps on its risk.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+    inner_lr : float >= 0
+        alpha.
+    inner_steps : int >= 1, default 1
+    inner_l2 : float >= 0, default 0
+        Weight of ||theta||^2 in the objective of the inner steps.
+    gradient_noise : optional
+        DropGrad multipliers, gradient_noise[t] = [(mW, mb), ...] for inner step t.
+    first_order : bool, default False
+        Changes the derivative of theta'_i for theta, hence nothing here.
+
+    Returns
+    -------
+    list of (W, b)
+
+    Notes
+    -----
+    theta'_i = theta - alpha grad R_i(theta), Eq. 3, `inner_steps` times.
+    """
+    theta, (env,) = _ready(params, [env])
+    inner = objectives.InnerLoop(env, inner_lr, inner_steps, inner_l2, gradient_noise)
+    return objectives.trajectory(theta, inner)[-1]
+
+
+@_checks.checked(2)
+def meta_losses(
+    params: Params,
+    envs: Sequence[Environment],
+    inner_lr: float,
+    inner_steps: int = 1,
+    *,
+    first_order: bool = False,
+    same_env: bool = False,
+    inner_l2: float = 0.0,
+    gradient_noise: Sequence | None = None,
+    pairs: Sequence | None = None,
+) -> np.ndarray:
+    """Return the meta-losses R_j(theta'_i).
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    envs : list of Environment
+    inner_lr, inner_steps, inner_l2, first_order
+        As in `adapt`.
+    same_env : bool, default False
+        Evaluate each theta'_i on its own environment instead of the others (ablation).
+    gradient_noise : optional
+        DropGrad multipliers, gradient_noise[i][t] = [(mW, mb), ...] for environment i and inner
+        step t.
+    pairs : list of (i, j), optional
+        Which R_j(theta'_i) are evaluated; default all j != i.
+
+    Returns
+    -------
+    (P,) array
+        In the order of `pairs`.
+
+    Notes
+    -----
+    R_j(theta'_i) is Eq. 4.
+    """
     params, envs = _ready(params, envs)
     pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
     adapted = {}
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
-        adapted[i] = objectives.trajectory(params, envs[i], inner_lr, inner_steps, inner_l2, noise)[
-            -1
-        ]
+        inner = objectives.InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise)
+        adapted[i] = objectives.trajectory(params, inner)[-1]
     return np.array([risk(adapted[i], envs[j]) for i, j in pairs])
 
 
 def _ready(params, envs):
-    """Check that the model fits the data, and give both in one dtype."""
+    """Check that the model fits the data, and return both in one dtype."""
     for env in envs:
         _checks.model(params, env.shape[1])
         _checks.labels(env.y, params[-1][0].shape[1])
-    dtype = np.result_type(
-        *[part.dtype for pair in params for part in pair], *[env.dtype for env in envs]
-    )
+    arrays = [part for pair in params for part in pair]
+    dtype = np.result_type(*[part.dtype for part in arrays], *[env.dtype for env in envs])
     dtype = np.float32 if dtype == np.float32 else np.float64
-    return tree_map(lambda part: part.astype(dtype, copy=False), params), [
-        env.astype(dtype) for env in envs
-    ]
+    theta = tree_map(lambda part: part.astype(dtype, copy=False), params)
+    return theta, [env.astype(dtype) for env in envs]

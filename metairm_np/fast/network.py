@@ -1,11 +1,14 @@
-"""The perceptron's derivatives in closed form, on one chunk of samples; the numbers are the lines of docs/derivation.md.
+"""The perceptron's derivatives in closed form; the numbers are the lines of docs/derivation.md.
 
-A chunk's first column of x is 1, and the first row of its W_1 is b_1: the largest matrix product
-adds its bias for nothing, and layer 1 has no b. m is the number of samples, H_l the width of layer
-l, L the number of layers. `work` (a `Workspace`) lends the arrays that are written, so that nothing
-is allocated and everything stays in cache. Gradients are sums over the samples of the chunk and are
-added to `total`, a list of (dW, db).
+The first column of x is 1 and the first row of W_1 is b_1: the largest matrix product adds its
+bias for nothing, and the b of layer 1 is None. m is the number of samples, H_l the width of layer
+l, L the number of layers; h[l] and mask[l] are between layers l and l + 1, and params[l] is layer
+l + 1. `work` (a `Workspace`) lends the arrays that are written, so that nothing large is allocated
+and everything stays in cache. Gradients are sums over the samples and are added to `total`, a list
+of (dW, db).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, log_expit
@@ -14,7 +17,7 @@ ARENA_BYTES = 2**23
 
 
 class Workspace:
-    """Arrays that are used again from chunk to chunk, one for each key, all from one piece of memory with large pages."""
+    """Arrays that are used again and again, one for each key, from one piece of memory."""
 
     def __init__(self, dtype):
         self.dtype, self.flat, self.free = np.dtype(dtype), {}, np.empty(0, dtype)
@@ -33,32 +36,48 @@ class Workspace:
         """Return the matrix product in the array that `key` lends."""
         return np.dot(a, b, out=self(key, a.shape[0], b.shape[1]))
 
+    def affine(self, key, h, W, b):
+        """Return h W + b; where b is None, it is in W, under the column of ones of h."""
+        a = self.dot(key, h, W)
+        if b is not None:
+            a += b
+        return a
+
     def positive(self, key, h):
         """Return [h > 0], 1 or 0 in the array that `key` lends."""
         return np.greater(h, 0, out=self(key, *h.shape))
 
 
+class Activations(NamedTuple):
+    """What a forward pass leaves for the backward passes."""
+
+    h: list  # h_0 = x (m, 1 + d), h_1 (m, H_1), ..., h_{L-1}
+    mask: list  # None, [h_1 > 0], ..., [h_{L-1} > 0]
+    f: np.ndarray  # (m, out)
+
+
 # ---- the risk and its gradient -------------------------------------------------------------------
 
 
-def forward(params, x, work, store=None, known=False):
-    """(1) h_0 = x, a_l = h_{l-1} W_l + b_l, h_l = max(0, a_l), f = a_L; give h, [h > 0] and f.
+def forward(params, x, work, hidden=None):
+    """(1) h_0 = x, a_l = h_{l-1} W_l + b_l, h_l = max(0, a_l), f = a_L.
 
-    The h_l are written into the arrays `store`, if there are any; if they are `known`, they are
-    read from there.
+    h_1, ..., h_{L-1} are written into the arrays `hidden`, if given.
     """
-    h, step = [x], [None]  # (m, 1 + d)
+    h, mask = [x], [None]
     for l, (W, b) in enumerate(params[:-1], 1):
-        a = store[l - 1] if known else work.dot(f"h{l}", h[-1], W)  # (m, H_l)
-        if not known and l > 1:
-            a += b
-        step.append(work.positive(f"step{l}", a))
-        if not known:  # the product is several times as fast as maximum(a, 0)
-            a = np.multiply(a, step[l], out=store[l - 1] if store else a)
-        h.append(a)
-    W, b = params[-1]
-    f = np.dot(h[-1], W)  # (m, out)
-    return h, step, f if b is None else f + b
+        a = work.affine(f"h{l}", h[-1], W, b)  # (m, H_l)
+        mask.append(work.positive(f"mask{l}", a))
+        # the product is several times as fast as maximum(a, 0)
+        h.append(np.multiply(a, mask[-1], out=a if hidden is None else hidden[l - 1]))
+    return Activations(h, mask, work.affine("f", h[-1], *params[-1]))
+
+
+def forward_from(params, x, work, hidden):
+    """(1) The same where h_1, ..., h_{L-1} are known: `hidden`."""
+    mask = [None, *(work.positive(f"mask{l}", h) for l, h in enumerate(hidden, 1))]
+    h = [x, *hidden]
+    return Activations(h, mask, work.affine("f", h[-1], *params[-1]))
 
 
 def loss_and_slope(f, y):
@@ -81,7 +100,10 @@ def loss_and_slope(f, y):
 
 
 def curve(f, y, delta, Rf):
-    """(6) R delta = (d delta / d f) R f, (m, out): p (1 - p) R f for two classes, p (R f - p . R f) for more."""
+    """(6) R delta = (d delta / d f) R f, (m, out).
+
+    Two classes: p (1 - p) R f. More classes: p (R f - p . R f).
+    """
     if f.shape[1] == 1:
         return expit(f) * expit(-f) * Rf
     p = delta.copy()
@@ -89,46 +111,55 @@ def curve(f, y, delta, Rf):
     return p * (Rf - (p * Rf).sum(axis=1, keepdims=True))
 
 
-def backward(params, h, step, delta, total, work):
+def backward(params, activations, delta, total, work):
     """(4) D_L = delta, dW_l = h_{l-1}' D_l, db_l = 1' D_l, D_{l-1} = [h_{l-1} > 0] (D_l W_l')."""
+    h, mask, _ = activations
     D = delta  # (m, out)
-    for l in range(len(params), 0, -1):
-        W, (dW, db) = params[l - 1][0], total[l - 1]
-        dW += work.dot(f"dW{l}", h[l - 1].T, D)  # (H_{l-1}, H_l)
-        if l > 1:
-            db += D.sum(axis=0)  # (H_l,)
-            D = work.dot(f"D{l - 1}", D, W.T)  # (m, H_{l-1})
-            D *= step[l - 1]
+    for l in reversed(range(1, len(params))):
+        dW, db = total[l]
+        dW += work.dot("dW", h[l].T, D)  # (H_l, H_{l+1})
+        db += D.sum(axis=0)  # (H_{l+1},)
+        D = work.dot(f"D{l}", D, params[l][0].T)  # (m, H_l)
+        D *= mask[l]
+    dW, _ = total[0]
+    dW += work.dot("dW", h[0].T, D)  # (1 + d, H_1)
 
 
 # ---- the Hessian times a vector, by Pearlmutter's R: the derivative along v, of params + r v at r
 
 
-def r_forward(params, v, h, step, work):
-    """(5) R h_0 = 0, R a_l = h_{l-1} V_l + v_l + R h_{l-1} W_l, R h_l = [h_l > 0] R a_l; give R h and R f = R a_L."""
+def r_forward(params, v, activations, work):
+    """(5) R h_0 = 0, R a_l = h_{l-1} V_l + v_l + R h_{l-1} W_l, R h_l = [h_l > 0] R a_l.
+
+    Return `Activations` of R h, the mask and R f = R a_L.
+    """
+    h, mask, _ = activations
     Rh = [None]
-    for l, ((W, _), (V, vb)) in enumerate(zip(params, v), 1):
-        Ra = work.dot(f"Rh{l}", h[l - 1], V)  # (m, H_l)
-        if l > 1:
-            Ra += vb
-            Ra += work.dot("product", Rh[-1], W)
-        if l < len(params):
-            Ra *= step[l]
+    Ra = work.affine("Rh1", h[0], *v[0])  # (m, H_1)
+    for l in range(1, len(params)):
+        Ra *= mask[l]
         Rh.append(Ra)
-    return Rh[:-1], Rh[-1]
+        Ra = work.affine(f"Rh{l + 1}", h[l], *v[l])  # (m, H_{l+1})
+        Ra += work.dot("product", Rh[l], params[l][0])
+    return Activations(Rh, mask, Ra)
 
 
-def r_backward(params, v, h, step, Rh, delta, Rdelta, total, work):
-    """(7) The R of line 4: R dW_l = h_{l-1}' R D_l + R h_{l-1}' D_l, R D_{l-1} = [h_{l-1} > 0] (R D_l W_l' + D_l V_l')."""
-    D, RD = delta, Rdelta  # (m, out)
-    for l in range(len(params), 0, -1):
-        (W, _), (V, _), (dW, db) = params[l - 1], v[l - 1], total[l - 1]
-        dW += work.dot(f"dW{l}", h[l - 1].T, RD)  # (H_{l-1}, H_l)
-        if l > 1:
-            dW += work.dot(f"dW{l}", Rh[l - 1].T, D)
-            db += RD.sum(axis=0)  # (H_l,)
-            RD = work.dot(f"RD{l - 1}", np.hstack((RD, D)), np.hstack((W, V)).T)  # (m, H_{l-1})
-            RD *= step[l - 1]
-        if l > 2:  # the first layer needs no D, for R h_0 = 0
-            D = work.dot(f"D{l - 1}", D, W.T)
-            D *= step[l - 1]
+def r_backward(params_and_v, activations, delta, total, work):
+    """(7) The R of line 4; the first three are what `backward` takes, each with its R as a pair.
+
+    R dW_l = h_{l-1}' R D_l + R h_{l-1}' D_l, R D_{l-1} = [h_{l-1} > 0] (R D_l W_l' + D_l V_l').
+    """
+    (params, v), ((h, mask, _), (Rh, _, _)) = params_and_v, activations
+    D, RD = delta  # (m, out)
+    for l in reversed(range(1, len(params))):
+        (W, _), (V, _), (dW, db) = params[l], v[l], total[l]
+        dW += work.dot("dW", h[l].T, RD)  # (H_l, H_{l+1})
+        dW += work.dot("dW", Rh[l].T, D)
+        db += RD.sum(axis=0)  # (H_{l+1},)
+        RD = work.dot(f"RD{l}", np.hstack((RD, D)), np.hstack((W, V)).T)  # (m, H_l)
+        RD *= mask[l]
+        if l > 1:  # D_1 is not needed, for R h_0 = 0
+            D = work.dot(f"D{l}", D, W.T)
+            D *= mask[l]
+    dW, _ = total[0]
+    dW += work.dot("dW", h[0].T, RD)  # (1 + d, H_1)

@@ -1,14 +1,20 @@
-"""The objectives of `metairm_np.spec` with their gradients; line numbers are those of docs/derivation.md.
+"""The objectives of `metairm_np.spec` with their gradients.
 
-Each function gives (value, gradient) for checked input; `metairm_np.fast.value_and_grad` checks it.
+Line numbers are those of docs/derivation.md. Each objective returns (value, gradient) for checked
+input; `metairm_np.fast.value_and_grad` checks it.
 """
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from metairm_np import spec
 from metairm_np._autodiff import tree_map
+from metairm_np._checks import checked
+from metairm_np.environments import Environment
 from metairm_np.fast import network
-from metairm_np.fast.sums import Kept, sum_over, zeros
+from metairm_np.fast.sums import ActivationCache, sum_over, zeros
 
 # ---- one environment -----------------------------------------------------------------------------
 
@@ -25,11 +31,6 @@ def plus(theta, factor, v):
     return tree_map(lambda p, q: p + factor * q, theta, v)
 
 
-def masked(multipliers, v):
-    """Return multipliers * v in the dtype of v."""
-    return tree_map(lambda m, p: np.multiply(m, p, dtype=p.dtype), multipliers, v)
-
-
 def weighted_sum(weights, thetas):
     """Return sum_e weights[e] thetas[e]."""
     total = scaled(weights[0], thetas[0])
@@ -42,7 +43,7 @@ def risk_and_accuracy(params, env):
     """Return the risk and the share of right answers, lines 1 and 2."""
 
     def kernel(c):
-        _, _, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
+        f = c.forward().f
         loss, _ = network.loss_and_slope(f, c.y)
         guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
         return np.array([float(loss.sum()), np.count_nonzero(guess == c.y)])
@@ -51,40 +52,40 @@ def risk_and_accuracy(params, env):
     return value / len(env)
 
 
-def gradient(params, env, kept=None):
+def gradient(params, env, cache=None):
     """Return R^e and its gradient, lines 1 to 4."""
 
     def kernel(c):
-        h, step, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
-        loss, delta = network.loss_and_slope(f, c.y)
-        network.backward(c.thetas[0], h, step, delta, c.totals[0], c.work)
+        activations = c.forward()
+        loss, delta = network.loss_and_slope(activations.f, c.y)
+        network.backward(c.thetas[0], activations, delta, c.totals[0], c.work)
         return float(loss.sum())
 
-    loss, (total,) = sum_over(kernel, env, [params], 1, kept)
+    loss, (total,) = sum_over(kernel, env, [params], 1, cache)
     return loss / len(env), scaled(1 / len(env), total)
 
 
-def hessian_vector_products(params, env, vectors, kept=None):
+def hessian_vector_products(params, env, vectors, cache=None):
     """Return H v for each v of `vectors`, H the Hessian of R^e at params, lines 5 to 7."""
 
     def kernel(c):
         theta, *vs = c.thetas
-        h, step, f = network.forward(theta, c.x, c.work, c.store, c.known)
-        _, delta = network.loss_and_slope(f, c.y)
+        activations = c.forward()
+        _, delta = network.loss_and_slope(activations.f, c.y)
         for v, total in zip(vs, c.totals):
-            Rh, Rf = network.r_forward(theta, v, h, step, c.work)
-            network.r_backward(
-                theta, v, h, step, Rh, delta, network.curve(f, c.y, delta, Rf), total, c.work
-            )
+            R = network.r_forward(theta, v, activations, c.work)
+            Rdelta = network.curve(activations.f, c.y, delta, R.f)
+            network.r_backward((theta, v), (activations, R), (delta, Rdelta), total, c.work)
         return 0.0
 
-    _, totals = sum_over(kernel, env, [params, *vectors], len(vectors), kept)
+    _, totals = sum_over(kernel, env, [params, *vectors], len(vectors), cache)
     return [scaled(1 / len(env), total) for total in totals]
 
 
 # ---- the baselines -------------------------------------------------------------------------------
 
 
+@checked(1)
 def erm(params, envs):
     """Return sum_e R^e."""
     value, total = 0.0, zeros(params)
@@ -94,6 +95,7 @@ def erm(params, envs):
     return value, total
 
 
+@checked(2)
 def v_rex(params, envs, penalty_weight):
     """(12) Return sum_e R^e + penalty_weight Var_e R^e; d Var / d R^e = 2 (R^e - mean R) / E."""
     R, g = zip(*[gradient(params, env) for env in envs])
@@ -102,40 +104,49 @@ def v_rex(params, envs, penalty_weight):
     return value, weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
 
 
+@checked(2)
 def mm_rex(params, envs, lambda_min):
-    """(13) Return (1 - E lambda_min) max_e R^e + lambda_min sum_e R^e; ties share the maximum's derivative."""
+    """(13) Return (1 - E lambda_min) max_e R^e + lambda_min sum_e R^e.
+
+    Environments that tie for the maximum share its derivative.
+    """
     R, g = zip(*[gradient(params, env) for env in envs])
     weight = 1 - len(R) * lambda_min
     weights = [lambda_min + weight * (r == max(R)) / R.count(max(R)) for r in R]
     return weight * max(R) + lambda_min * sum(R), weighted_sum(weights, g)
 
 
-def penalty_slope(params, env, kept=None):
+def penalty_slope(params, env, cache=None):
     """(14) Return R^e and d/dw R^e(w f) at w = 1, the mean of delta . f."""
 
     def kernel(c):
-        _, _, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
+        f = c.forward().f
         loss, delta = network.loss_and_slope(f, c.y)
         return np.array([float(loss.sum()), float((delta * f).sum())])
 
-    value, _ = sum_over(kernel, env, [params], 0, kept)
+    value, _ = sum_over(kernel, env, [params], 0, cache)
     return value / len(env)
 
 
+@checked(1)
 def irmv1(params, envs, penalty_weight):
-    """(15) Return sum_e R^e + penalty_weight s_e^2, s_e the slope of line 14; d (delta . f) / d f = delta + (d delta / d f) f."""
-    value, total, kept = 0.0, zeros(params), Kept(params, envs)
+    """(15) Return sum_e R^e + penalty_weight s_e^2, s_e the slope of line 14.
+
+    d (delta . f) / d f = delta + (d delta / d f) f.
+    """
+    value, total, cache = 0.0, zeros(params), ActivationCache(params, envs)
     for env in envs:
-        R, s = penalty_slope(params, env, kept)
+        R, s = penalty_slope(params, env, cache)
 
         def kernel(c, s=s):
-            h, step, f = network.forward(c.thetas[0], c.x, c.work, c.store, c.known)
+            activations = c.forward()
+            f = activations.f
             _, delta = network.loss_and_slope(f, c.y)
             bent = delta + 2 * penalty_weight * float(s) * (delta + network.curve(f, c.y, delta, f))
-            network.backward(c.thetas[0], h, step, bent, c.totals[0], c.work)
+            network.backward(c.thetas[0], activations, bent, c.totals[0], c.work)
             return 0.0
 
-        _, (g,) = sum_over(kernel, env, [params], 1, kept)
+        _, (g,) = sum_over(kernel, env, [params], 1, cache)
         value, total = value + float(R + penalty_weight * s**2), plus(total, 1 / len(env), g)
     return value, total
 
@@ -143,38 +154,58 @@ def irmv1(params, envs, penalty_weight):
 # ---- meta-IRM ------------------------------------------------------------------------------------
 
 
-def trajectory(params, env, inner_lr, inner_steps=1, inner_l2=0.0, noise=None, kept=None):
-    """(8) theta_{t+1} = theta_t - alpha m_t (grad R_i(theta_t) + 2 mu theta_t); give [theta_0, ..., theta_T]."""
+class InnerLoop(NamedTuple):
+    """The inner steps on one environment: alpha, T, mu and DropGrad's multipliers m_t."""
+
+    env: Environment
+    lr: float
+    steps: int = 1
+    l2: float = 0.0
+    noise: Sequence | None = None
+    cache: ActivationCache | None = None
+
+    def noisy(self, t, v):
+        """Return m_t v in the dtype of v."""
+        if self.noise is None:
+            return v
+        return tree_map(lambda m, p: np.multiply(m, p, dtype=p.dtype), self.noise[t], v)
+
+
+def trajectory(params, inner):
+    """(8) Return [theta_0, ..., theta_T].
+
+    theta_{t+1} = theta_t - alpha m_t (grad R_i(theta_t) + 2 mu theta_t).
+    """
     thetas = [params]
-    for t in range(inner_steps):
-        _, g = gradient(thetas[-1], env, kept)
-        g = plus(g, 2 * inner_l2, thetas[-1])
-        g = g if noise is None else masked(noise[t], g)
-        thetas.append(plus(thetas[-1], -inner_lr, g))
+    for t in range(inner.steps):
+        _, g = gradient(thetas[-1], inner.env, inner.cache)
+        g = inner.noisy(t, plus(g, 2 * inner.l2, thetas[-1]))
+        thetas.append(plus(thetas[-1], -inner.lr, g))
     return thetas
 
 
-def pull_back(vectors, thetas, env, inner_lr, inner_l2=0.0, noise=None, kept=None):
-    """(10) For t = T-1, ..., 0: v <- v - alpha (H_i(theta_t) + 2 mu) (m_t v), which is v times d theta_T / d theta_0."""
-    for t in reversed(range(len(thetas) - 1)):
-        vectors = step_back(
-            vectors, thetas[t], env, inner_lr, inner_l2, None if noise is None else noise[t], kept
-        )
+def pull_back(vectors, thetas, inner):
+    """(10) Return v times d theta_T / d theta_0 for each v of `vectors`."""
+    for t in reversed(range(inner.steps)):
+        vectors = step_back(vectors, t, thetas[t], inner)
     return vectors
 
 
-def step_back(vectors, theta, env, inner_lr, inner_l2, multipliers, kept):
-    """(10) Return v - alpha (H_i(theta) + 2 mu) (m v) for each v of `vectors`."""
-    us = vectors if multipliers is None else [masked(multipliers, v) for v in vectors]
-    Hus = hessian_vector_products(theta, env, us, kept)
+def step_back(vectors, t, theta, inner):
+    """(10) Return v - alpha (H_i(theta_t) + 2 mu) (m_t v) for each v of `vectors`."""
+    us = [inner.noisy(t, v) for v in vectors]
+    Hus = hessian_vector_products(theta, inner.env, us, inner.cache)
     return [
-        plus(plus(v, -inner_lr, Hu), -2 * inner_lr * inner_l2, u)
+        plus(plus(v, -inner.lr, Hu), -2 * inner.lr * inner.l2, u)
         for v, Hu, u in zip(vectors, Hus, us)
     ]
 
 
 def meta_loss_sums(theta, envs, L):
-    """(11) Return sum_j grad R_j and sum_j (R_j - L_ref) grad R_j at theta, the first alone for one j; add the R_j to `L`."""
+    """(11) Return sum_j grad R_j and sum_j (R_j - L_ref) grad R_j at theta; add the R_j to `L`.
+
+    For a single j only the first, for the second is a multiple of it.
+    """
     plain, weighted = zeros(theta), zeros(theta)
     for env in envs:
         loss, g = gradient(theta, env)
@@ -183,15 +214,17 @@ def meta_loss_sums(theta, envs, L):
     return [plain, weighted] if len(envs) > 1 else [plain]
 
 
-def share_of(params, env, others, L, inner_lr, inner_steps, first_order, inner_l2, noise, kept):
-    """(8)-(10) Give what `meta_loss_sums` gives at env's theta', pulled back to theta; the inner steps end their life here."""
-    thetas = trajectory(params, env, inner_lr, inner_steps, inner_l2, noise, kept)
+def pulled_back_sums(params, others, L, inner, first_order):
+    """(8)-(10) Return the `meta_loss_sums` at theta', pulled back to theta.
+
+    The trajectory is a local of this function, so that its memory is free for the next environment.
+    """
+    thetas = trajectory(params, inner)
     vectors = meta_loss_sums(thetas[-1], others, L)
-    return (
-        vectors if first_order else pull_back(vectors, thetas, env, inner_lr, inner_l2, noise, kept)
-    )
+    return vectors if first_order else pull_back(vectors, thetas, inner)
 
 
+@checked(2)
 def meta_irm(
     params,
     envs,
@@ -205,35 +238,35 @@ def meta_irm(
     gradient_noise=None,
     pairs=None,
 ):
-    """(9), (11) Give sum_ij L_ij + lambda sigma; v_i = sum_j w_ij grad R_j(theta'_i) is pulled back and summed over i.
+    """(9), (11) Return sum_ij L_ij + lambda sigma.
 
-    w_ij = 1 + kappa (L_ij - mean L), kappa = lambda / (P sigma), is known only after the last
-    meta-loss. But it is affine in L_ij, so that two sums over j are enough, of grad R_j and of
-    (L_ij - L_ref) grad R_j, and memory does not grow with the number of environments. L_ref, the
-    first meta-loss, keeps the second sum small. For a single j the second sum is a multiple of the
-    first and need not be pulled back.
+    v_i = sum_j w_ij grad R_j(theta'_i) is pulled back and summed over i. w_ij = 1 + kappa (L_ij -
+    mean L), kappa = lambda / (P sigma), is known only after the last meta-loss. But it is affine in
+    L_ij, so that two sums over j are enough, of grad R_j and of (L_ij - L_ref) grad R_j, and memory
+    does not grow with the number of environments. L_ref, the first meta-loss, keeps the second sum
+    small.
     """
     pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
-    L, kept = [], Kept(params, envs)
+    L, cache = [], ActivationCache(params, envs)
     plain, weighted = zeros(params), zeros(params)
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
+        inner = InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise, cache)
         others = [envs[j] for first, j in pairs if first == i]
-        vectors = share_of(
-            params, envs[i], others, L, inner_lr, inner_steps, first_order, inner_l2, noise, kept
-        )
-        plain = plus(plain, 1, vectors[0])
-        weighted = (
-            plus(weighted, 1, vectors[1])
-            if len(vectors) > 1
-            else plus(weighted, L[-1] - L[0], vectors[0])
-        )
+        one, *two = pulled_back_sums(params, others, L, inner, first_order)
+        plain = plus(plain, 1, one)
+        weighted = plus(weighted, 1, two[0]) if two else plus(weighted, L[-1] - L[0], one)
     offsets = np.array(L) - L[0]  # exactly 0 where all are equal, and then so is sigma
     sigma = float(spec.sigma(offsets))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
-    return sum(L) + std_weight * sigma, weighted_sum(
-        [1 - kappa * offsets.mean(), kappa], [plain, weighted]
-    )
+    weights = [1 - kappa * offsets.mean(), kappa]
+    return sum(L) + std_weight * sigma, weighted_sum(weights, [plain, weighted])
 
 
-OBJECTIVES = {"erm": erm, "irmv1": irmv1, "v_rex": v_rex, "mm_rex": mm_rex, "meta_irm": meta_irm}
+OBJECTIVES: dict[str, Callable] = {
+    "erm": erm,
+    "irmv1": irmv1,
+    "v_rex": v_rex,
+    "mm_rex": mm_rex,
+    "meta_irm": meta_irm,
+}

@@ -1,4 +1,4 @@
-"""Sums over samples: the work is cut into parts, the parts into chunks that stay in cache, and the parts run in threads.
+"""Sums over samples: cut into parts that run in threads, and these into chunks that stay in cache.
 
 How the work is cut depends on the data and the model alone, and the parts are added in their order:
 results have the same bits for any number of threads.
@@ -12,58 +12,66 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metairm_np.environments.environment import Group
-from metairm_np.fast import _blas
+from metairm_np.environments._packing import Group
+from metairm_np.fast import _blas, network
 from metairm_np.fast.network import Workspace
 
 CHUNK_BYTES = 2**19  # of the widest layer's values for the samples of a chunk
 PARTS = 8  # of an environment, at least, if it has as many chunks
-KEPT_BYTES = 2**25  # a thread, for activations that are needed again
+CACHE_BYTES = 2**25  # a thread, for activations that are needed again
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Chunk(NamedTuple):
     """What a kernel gets: samples, and all else cut to the columns of x.
 
-    x : (m, 1 + c) array, its first column 1; y : (m,) array; thetas, totals : lists of [(W, b), ...], where the first W has b
-    as its first row and the first b is None; store, known : see `network.forward`; work :
-    Workspace.
+    In thetas and totals, lists of [(W, b), ...], the first W has b as its first row and the first b
+    is None. `hidden` are arrays to keep the hidden activations in, where they are `known` after
+    another pass at thetas[0].
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: np.ndarray  # (m, 1 + c), the first column 1
+    y: np.ndarray  # (m,)
     thetas: list
     totals: list
-    store: list | None
+    hidden: list | None
     known: bool
     work: Workspace
 
+    def forward(self):
+        """Return the `Activations` at thetas[0]."""
+        forward = network.forward_from if self.known else network.forward
+        return forward(self.thetas[0], self.x, self.work, self.hidden)
+
 
 class Part(NamedTuple):
-    """Some samples of one group: (x, y, number of samples before them) of each chunk, and theta for the group's columns."""
+    """Some samples of one group, in chunks, and theta for the group's columns."""
 
     group: Group
-    chunks: list
+    chunks: list  # (x, y, number of samples before them)
     thetas: list
 
 
-class Kept:
-    """Room for the hidden activations of one environment at one theta; what does not fit is computed again when needed.
+class ActivationCache:
+    """Room for the hidden activations of one environment at one theta.
 
-    The room is this thread's and is used again by the next, so that only one may be in use at a
-    time.
+    What does not fit is computed again when needed. The room is this thread's and is used again by
+    the next cache, so that only one may be in use at a time.
     """
 
     def __init__(self, params, envs):
         self.widths = [W.shape[1] for W, _ in params[:-1]]
-        most = KEPT_BYTES * threads() // envs[0].dtype.itemsize
-        self.flat = workspace(envs[0].dtype)(
-            "kept", 1, min(most, max(map(len, envs)) * sum(self.widths))
-        )[0]
+        most = CACHE_BYTES * threads() // envs[0].dtype.itemsize
+        size = min(most, max(map(len, envs)) * sum(self.widths))
+        self.flat = workspace(envs[0].dtype)("cache", 1, size)[0]
         self.env = self.theta = None
 
+    def holds(self, env, theta):
+        """Return whether the activations are those of `env` at `theta`."""
+        return self.env is env and self.theta is theta
+
     def arrays(self, row, m):
-        """Return the arrays (m, H_l) of the samples from `row` on, or None if there is no room for them."""
+        """Return the arrays (m, H_l) of the samples from `row` on; None if there is no room."""
         start, parts = row * sum(self.widths), []
         for width in self.widths:
             parts.append(self.flat[start : start + m * width])
@@ -71,8 +79,12 @@ class Kept:
         return [a.reshape(m, -1) for a in parts] if start <= len(self.flat) else None
 
 
-def threads():
-    """Return the number of threads: the first of `THREAD_VARIABLES` that is set to a number, or else the number of cores."""
+def threads() -> int:
+    """Return the number of threads.
+
+    It is that of the first of `THREAD_VARIABLES` that is set to a number, or else the number of
+    cores.
+    """
     for name in THREAD_VARIABLES:
         value = os.environ.get(name, "")
         if value.isdecimal() and int(value) > 0:
@@ -80,19 +92,19 @@ def threads():
     return _blas.cores()
 
 
-def sum_over(kernel, env, thetas, n_totals=0, kept=None):
+def sum_over(kernel, env, thetas, n_totals=0, cache=None):
     """Sum over the samples of an environment.
 
     Parameters
     ----------
     kernel : callable
-        Gives a number, or an array, for a Chunk and adds to its totals.
+        Returns a number, or an array, for a Chunk and adds to its totals.
     env : Environment
     thetas : list of params
         What the kernel needs: the parameters first, then vectors of their shape.
     n_totals : int, default 0
         How many lists of (dW, db) the kernel adds to.
-    kept : Kept, optional
+    cache : ActivationCache, optional
         Where to keep the activations, and where to find them if the last call had the same
         environment and thetas[0].
 
@@ -101,18 +113,18 @@ def sum_over(kernel, env, thetas, n_totals=0, kept=None):
     number, totals
     """
     parts = cut(env, thetas)
-    known = kept is not None and kept.env is env and kept.theta is thetas[0]
+    known = cache is not None and cache.holds(env, thetas[0])
     errors = np.geterr()  # threads start with NumPy's defaults, not with the caller's
 
     def run_part(part):
         with np.errstate(**errors):
-            return run(part, kernel, n_totals, kept, known)
+            return run(part, kernel, n_totals, cache, known)
 
     with _blas.one_thread():
         workers = map if len(parts) == 1 or threads() == 1 else _pool(threads()).map
         done = list(workers(run_part, parts))
-    if kept is not None:
-        kept.env, kept.theta = env, thetas[0]
+    if cache is not None:
+        cache.env, cache.theta = env, thetas[0]
     sums = [zeros(thetas[0]) for _ in range(n_totals)]
     for part, (_, totals) in zip(parts, done):
         for whole, total in zip(sums, totals):
@@ -138,7 +150,7 @@ def cut(env, thetas):
     return parts
 
 
-def run(part, kernel, n_totals, kept, known):
+def run(part, kernel, n_totals, cache, known):
     """Return the sums over one part."""
     work, value = workspace(part.chunks[0][0].dtype), 0.0
     totals = [
@@ -147,17 +159,17 @@ def run(part, kernel, n_totals, kept, known):
     ]
     for x, y, before in part.chunks:
         x = x if part.group.ones else with_ones(x, work)  # (m, 1 + c)
-        store = kept and kept.arrays(before, len(y))
-        thetas, narrow = (
-            [[(t[0][0][: x.shape[1]], t[0][1]), *t[1:]] for t in many]
-            for many in (part.thetas, totals)
+        hidden = cache and cache.arrays(before, len(y))
+        thetas, narrow_totals = (
+            [narrow(theta, x.shape[1]) for theta in many] for many in (part.thetas, totals)
         )
-        value += kernel(Chunk(x, y, thetas, narrow, store, known and store is not None, work))
+        found = known and hidden is not None
+        value += kernel(Chunk(x, y, thetas, narrow_totals, hidden, found, work))
     return value, totals
 
 
 def with_ones(x, work):
-    """Return x with a column of ones before the others; x itself belongs to the user."""
+    """Return a copy of x with a column of ones before the others."""
     wider = work("x", len(x), 1 + x.shape[1])
     wider[:, 0] = 1
     wider[:, 1:] = x
@@ -168,6 +180,12 @@ def restrict(theta, columns):
     """Return theta with W_1 cut to the rows of `columns` under b_1."""
     (W, b), *rest = theta
     return [(np.concatenate([b[None], W[columns]]), None), *rest]
+
+
+def narrow(theta, width):
+    """Return a `restrict`ed theta with W_1 cut to its first `width` rows, a view."""
+    (W, b), *rest = theta
+    return [(W[:width], b), *rest]
 
 
 def add(whole, columns, total):

@@ -1,36 +1,50 @@
-"""Run folders to one self-contained HTML page: tables beside the paper's, figures inline, environment and audit."""
+"""Run folders to one self-contained HTML page: tables beside the paper's, figures, audits."""
+
+from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 
 from metairm_np import _storage
 from metairm_np.experiments.files import study_of
 from metairm_np.reports import figures, tables
+from metairm_np.reports.panels import Results
 from metairm_np.sweeps.folder import Folder
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
+h1 { line-height: 1.2; }
+h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 nav a { display: inline-block; margin-right: 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; }
+th, td { border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: Canvas; }
 td.paper, th.paper { opacity: .65; } thead th { background: var(--soft); }
-figure { margin: 1.5rem 0; overflow-x: auto; } img { width: 100%; min-width: 32rem; height: auto; background: white; }
+figure { margin: 1.5rem 0; overflow-x: auto; }
+img { width: 100%; min-width: 32rem; height: auto; background: white; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; font-size: .85rem; }
-dd { margin: 0; overflow-wrap: anywhere; } @media (max-width: 40rem) { dl { display: block; } dd { margin-left: 1rem; } }
+dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { dl { display: block; } dd { margin-left: 1rem; } }
 """
+INTRO = (
+    "<h1>Meta-Learned Invariant Risk Minimization</h1><p>Reproduced with metairm_np. Accuracies in "
+    "per cent, mean ± population standard deviation over the trials; “paper” is Bae, Choi and Lee "
+    "(2021), 10 trials.</p>"
+)
 
 
-def page(paths):
+def page(paths: Iterable[Path]) -> str:
     """Return the page of some run folders.
 
     Parameters
     ----------
-    paths : list of path
+    paths : iterable of Path
 
     Returns
     -------
@@ -46,27 +60,23 @@ def page(paths):
         if records:
             what = study.reproduces if study.artefacts else study.title
             links.append(f'<a href="#{escape(study.name)}">{escape(what)}</a>')
-            sections.append(_section(study, records, folder, config))
+            sections.append(_section(Results(study, records, folder), config))
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f'<meta charset="utf-8">{view}<title>meta-IRM, reproduced</title><style>{STYLE}</style>'
-    intro = (
-        "<h1>Meta-Learned Invariant Risk Minimization</h1><p>Reproduced with metairm_np. Accuracies in per cent, mean ± "
-        "population standard deviation over the trials; “paper” is Bae, Choi and Lee (2021), 10 trials.</p>"
-    )
-    body = f"{intro}<nav>{''.join(links)}</nav>{''.join(sections)}"
+    body = f"{INTRO}<nav>{''.join(links)}</nav>{''.join(sections)}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
 def _place(study):
-    """Return where a study comes on the page: the paper's tables first, then its figures, then the others."""
+    """Return where a study comes on the page: the paper's tables, then its figures, then others."""
     named = re.fullmatch(r"(table|figure)(\d+)", study.artefacts[0] if study.artefacts else "")
     return (("table", "figure").index(named[1]), int(named[2])) if named else (2, 0)
 
 
-def _section(study, records, folder, config):
-    parts = [
-        f'<h2 id="{escape(study.name)}">{escape(study.reproduces)}: {escape(study.title)}</h2>'
-    ]
+def _section(results, config):
+    study, records, folder = results
+    title = f"{escape(study.reproduces)}: {escape(study.title)}"
+    parts = [f'<h2 id="{escape(study.name)}">{title}</h2>']
     parts.append(f"<p>{escape(tables.caption(study, records, config['dtype']))}</p>")
     for case, experiment in study.cases.items():
         group = [record for record in records if record["case"] == case]
@@ -75,22 +85,14 @@ def _section(study, records, folder, config):
             parts.append(_table(*tables.table_rows(experiment, group)))
     parts.append(f"<p>{escape(tables.audit_line(records))}</p>")
     for name in study.figures:
-        data = base64.b64encode(_svg(name, study, records, folder)).decode()
-        text = figures.FIGURES[name]
-        parts.append(
-            f'<figure><img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}"></figure>'
-        )
+        data = base64.b64encode(_svg(name, results)).decode()
+        source = f"data:image/svg+xml;base64,{data}"
+        text = escape(figures.FIGURES[name])
+        parts.append(f'<figure><img alt="{text}" src="{source}"></figure>')
     seconds = sum(record["seconds"] for record in records)
-    facts = {
-        "trials": len(records),
-        "hours of computing": f"{seconds / 3600:.2f}",
-        "seed": config["seed"],
-        "dtype": config["dtype"],
-    }
-    facts |= {
-        "engine": config["engine"],
-        **(_storage.read_json(folder.path / "machine.json") or {}),
-    }
+    facts = {"trials": len(records), "hours of computing": f"{seconds / 3600:.2f}"}
+    facts |= {key: config[key] for key in ("seed", "dtype", "engine")}
+    facts |= _storage.read_json(folder.path / "machine.json") or {}
     rows = "".join(
         f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items()
     )
@@ -98,25 +100,27 @@ def _section(study, records, folder, config):
     return f"<section>{''.join(parts)}</section>"
 
 
-def _svg(name, study, records, folder):
+def _svg(name, results):
+    """Return a figure, as it is in the run folder unless a trial is newer.
+
+    Some figures, such as those of PWCCA, take minutes.
+    """
+    folder = results.folder
     kept = folder.path / f"{name}.svg"
-    newest = max(folder.record_path(record["name"]).stat().st_mtime_ns for record in records)
-    if (
-        kept.is_file() and kept.stat().st_mtime_ns >= newest
-    ):  # some figures, such as those of PWCCA, take minutes
+    paths = [folder.record_path(record["name"]) for record in results.records]
+    newest = max(path.stat().st_mtime_ns for path in paths)
+    if kept.is_file() and kept.stat().st_mtime_ns >= newest:
         return kept.read_bytes()
-    return figures.render(figures.make(name, figures.Results(study, records, folder))[0])["svg"]
+    return figures.render(figures.make(name, results)[0])["svg"]
 
 
 def _table(head, rows):
     kinds = [' class="paper"' if name == "paper" else "" for name in head]
 
     def line(cells, tag):
-        return (
-            "<tr>"
-            + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds))
-            + "</tr>"
-        )
+        parts = [f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds)]
+        return f"<tr>{''.join(parts)}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
-    return f'<div class="wide"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
+    table = f"<thead>{line(head, 'th')}</thead><tbody>{body}</tbody>"
+    return f'<div class="wide"><table>{table}</table></div>'

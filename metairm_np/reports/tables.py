@@ -2,27 +2,29 @@
 
 import csv
 import io
-from collections import Counter
 
 import numpy as np
 
 from metairm_np.experiments.files import TRAIN, row_of
 from metairm_np.training import Status
 
+FACTS = ("case", "algorithm", "trial", "status", "step", "seconds")  # of a trial, in the CSV
+
 
 def by_algorithm(records):
     """Group trial records by algorithm, in the order in which they come."""
-    groups = {}
-    for record in records:
-        groups.setdefault(record["algorithm"], []).append(record)
-    return groups
+    return _grouped(records, lambda record: record["algorithm"])
 
 
 def by_row(records):
     """Group trial records by row, in the order in which they come."""
+    return _grouped(records, lambda record: row_of(record["algorithm"], record["case"]))
+
+
+def _grouped(records, key):
     groups = {}
     for record in records:
-        groups.setdefault(row_of(record["algorithm"], record["case"]), []).append(record)
+        groups.setdefault(key(record), []).append(record)
     return groups
 
 
@@ -32,25 +34,20 @@ def usable(records):
 
 
 def accuracies(records, column):
-    """Return the accuracies in per cent, one per usable trial: on the test environment p_e = `column`, or for "train"."""
+    """Return the accuracies in per cent of the usable trials, at p_e = `column` or for "train"."""
     if column == TRAIN:
         return np.array([100 * np.mean(record["train_accuracy"]) for record in usable(records)])
-    return np.array([100 * record["test_accuracy"][key_of(column)] for record in usable(records)])
-
-
-def key_of(column):
-    """Return a column's key in records and published numbers."""
-    return column if column == TRAIN else f"{column:g}"
+    return np.array([100 * record["test_accuracy"][f"{column:g}"] for record in usable(records)])
 
 
 def published(algorithm, column):
-    """Format the paper's mean and spread, or give an empty string where the paper has none."""
-    numbers = algorithm.paper.get(key_of(column))
+    """Return the paper's mean and spread, or an empty string where the paper has none."""
+    numbers = algorithm.paper.get(column if column == TRAIN else f"{column:g}")
     return "{:.1f} ± {:.1f}".format(*numbers) if numbers else ""
 
 
 def mean_and_spread(values):
-    """Format the mean and, for two or more values, their population standard deviation."""
+    """Return the mean and, for two or more values, their population standard deviation."""
     if len(values) == 0:
         return "-"
     return f"{np.mean(values):.1f}" + (f" ± {np.std(values):.1f}" if len(values) > 1 else "")
@@ -62,117 +59,88 @@ def table(experiment, records):
 
 
 def table_rows(experiment, records):
-    """Return the head and the rows of the experiment's table: accuracies in per cent, ours and the published ones."""
-    algorithms = {name: experiment.algorithms[name] for name in by_algorithm(records)}
-    in_paper = {
-        column
-        for column in experiment.columns
-        if any(published(one, column) for one in algorithms.values())
-    }
-    head = ["algorithm", "trials"]
-    for column in experiment.columns:
-        head += [column if column == TRAIN else f"p_e = {column:g}"] + ["paper"] * (
-            column in in_paper
-        )
+    """Return the head and the rows of the experiment's table.
+
+    It has accuracies in per cent, ours and the published ones.
+    """
+    columns, groups = experiment.columns, by_algorithm(records)
+    algorithms = [experiment.algorithms[name] for name in groups]
+    in_paper = [any(published(one, column) for one in algorithms) for column in columns]
+
+    def row(cells, paper):
+        """Return each column's cell, and the paper's beside it where the paper has one."""
+        pairs = zip(cells, paper, in_paper)
+        return [part for cell, beside, there in pairs for part in [cell, beside][: 1 + there]]
+
+    names = [column if column == TRAIN else f"p_e = {column:g}" for column in columns]
     rows = []
-    for name, group in by_algorithm(records).items():
-        row = [algorithms[name].label, str(len(usable(group)))]
-        for column in experiment.columns:
-            row.append(mean_and_spread(accuracies(group, column)))
-            row += [published(algorithms[name], column)] * (column in in_paper)
-        rows.append(row)
+    for algorithm, group in zip(algorithms, groups.values()):
+        ours = [mean_and_spread(accuracies(group, column)) for column in columns]
+        paper = [published(algorithm, column) for column in columns]
+        rows.append([algorithm.label, str(len(usable(group))), *row(ours, paper)])
     for label, value in experiment.bounds.items():
-        values = value if isinstance(value, list) else [value] * len(experiment.columns)
-        row = [label, ""]
-        for column, one in zip(experiment.columns, values):
-            row += ["", f"{one:.1f}"] if column in in_paper else [f"{one:.1f}"]
-        rows.append(row)
-    return head, rows
+        values = value if isinstance(value, list) else [value] * len(columns)
+        texts = [f"{one:.1f}" for one in values]
+        ours = ["" if there else text for text, there in zip(texts, in_paper)]
+        rows.append([label, "", *row(ours, texts)])
+    return ["algorithm", "trials", *row(names, ["paper"] * len(columns))], rows
 
 
 def markdown(head, rows):
-    """Format a table as Markdown, its columns aligned so that it reads well as plain text too."""
-    widths = [max(len(row[c]) for row in [head, *rows]) for c in range(len(head))]
+    """Return a table as Markdown, its columns aligned so that it reads well as plain text too."""
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
 
     def line(cells):
-        padded = [
-            cell.rjust(w) if c else cell.ljust(w) for c, (cell, w) in enumerate(zip(cells, widths))
-        ]
-        return f"| {' | '.join(padded)} |"
+        first, *others = zip(cells, widths)
+        return f"| {' | '.join([first[0].ljust(first[1]), *(c.rjust(w) for c, w in others)])} |"
 
-    rule = (
-        "|" + "|".join("-" * (w + 1) + ("-" if c == 0 else ":") for c, w in enumerate(widths)) + "|"
-    )
-    return "\n".join([line(head), rule, *map(line, rows)])
+    rule = ["-" * (width + 1) + (":" if c else "-") for c, width in enumerate(widths)]
+    return "\n".join([line(head), f"|{'|'.join(rule)}|", *map(line, rows)])
 
 
 def caption(study, records, dtype):
-    """Say in a paragraph what the tables' numbers are."""
-    most = max(Counter(row_of(record["algorithm"], record["case"]) for record in records).values())
-    smoke = (
-        "SMOKE RUN (--quick): little data and few steps, not comparable with the paper. "
-        if study.quick
-        else ""
-    )
-    spread = (
-        "mean ± population standard deviation over the trials"
-        if most > 1
-        else "one trial each, so no spread"
-    )
+    """Return a paragraph that says what the tables' numbers are."""
+    smoke = "SMOKE RUN (--quick): little data and few steps, not comparable with the paper. "
+    spread = "one trial each, so no spread"
+    if max(map(len, by_row(records).values())) > 1:
+        spread = "mean ± population standard deviation over the trials"
     return (
-        f"{smoke}{study.title}, {study.reproduces}: accuracy in per cent, {spread}, {dtype}; "
-        '"paper" is Bae, Choi and Lee (2021), 10 trials.'
+        f"{smoke if study.quick else ''}{study.title}, {study.reproduces}: accuracy in per cent, "
+        f'{spread}, {dtype}; "paper" is Bae, Choi and Lee (2021), 10 trials.'
     )
 
 
 def audit_line(records):
-    """Say how the gradients that made the numbers were checked."""
+    """Return a line that says how the gradients that made the numbers were checked."""
     audits = [record["audit"] for record in records]
     checked = sum(audit["checks"] for audit in audits)
-    largest = np.max(
-        [np.nan if audit["largest"] is None else audit["largest"] for audit in audits]
-    )  # NaN counts as largest
+    # NaN counts as the largest
+    largest = np.max([np.nan if one["largest"] is None else one["largest"] for one in audits])
     line = f"audited against autograd: {checked} checks, largest difference {largest:.0e}"
-    failed = [r["name"] for r in records if r["status"] == Status.FAILED_AUDIT]
+    failed = [record["name"] for record in records if record["status"] == Status.FAILED_AUDIT]
     return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")
 
 
 def trial_name(row, trial, setting=None):
-    """Name a trial, and in a search its setting."""
-    return (
-        f"{row}, trial {trial}" if setting is None else f"{row}, setting {setting}, trial {trial}"
-    )
+    """Return what users call a trial, in a search with its setting."""
+    return f"{row}, {'' if setting is None else f'setting {setting}, '}trial {trial}"
 
 
 def trial_line(record):
-    """Say in a line why a trial stopped and how long it took."""
-    name = trial_name(
-        row_of(record["algorithm"], record["case"]), record["trial"], record["setting"]
-    )
+    """Return a line that says why a trial stopped and how long it took."""
+    row = row_of(record["algorithm"], record["case"])
+    name = trial_name(row, record["trial"], record["setting"])
     return f"{name}: {record['message']} ({record['seconds']:.0f} s)"
 
 
 def results_csv(records):
-    """Return the test accuracies (0 to 1) in long form: one row per case, algorithm, trial and p_e."""
+    """Return the test accuracies (0 to 1) as CSV, a row per case, algorithm, trial and p_e."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["case", "algorithm", "trial", "status", "step", "seconds", "p_e", "test_accuracy"]
-    )
-    for r in records:
-        for p_e, accuracy in r["test_accuracy"].items():
-            writer.writerow(
-                [
-                    r["case"],
-                    r["algorithm"],
-                    r["trial"],
-                    r["status"],
-                    r["step"],
-                    r["seconds"],
-                    p_e,
-                    accuracy,
-                ]
-            )
+    writer.writerow([*FACTS, "p_e", "test_accuracy"])
+    for record in records:
+        facts = [record[key] for key in FACTS]
+        writer.writerows([*facts, *pair] for pair in record["test_accuracy"].items())
     return text.getvalue()
 
 
@@ -189,9 +157,7 @@ def tables(study, records):
 def report(study, records, dtype, machine, command, images=()):
     """Return the run's report as Markdown; `images` are names of SVG files."""
     shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
-    facts = "\n".join(
-        f"- {key}: {value if value else 'none set'}" for key, value in machine.items()
-    )
+    facts = "\n".join(f"- {key}: {value or 'none set'}" for key, value in machine.items())
     trials = "\n".join(f"- {trial_line(record)}" for record in records)
     return f"""# {study.title}
 

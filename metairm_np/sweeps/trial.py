@@ -19,7 +19,7 @@ from metairm_np.fast import _blas
 from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.sweeps.folder import name_of
 from metairm_np.training.checkpoint import Checkpoint
-from metairm_np.training.loop import ENGINES, train
+from metairm_np.training.loop import ENGINES, RunOptions, train
 
 VARIABLES = (
     *THREAD_VARIABLES,
@@ -119,7 +119,7 @@ def carry_out(task, on_step=None):
             data,
             task.seed,
             task.trial,
-            engine=task.engine,
+            task.engine,
             audit_every=task.audit_every,
             on_step=on_step,
             checkpoint=task.checkpoint,
@@ -139,16 +139,14 @@ def run_trial(
     data,
     seed,
     trial,
-    *,
     engine="fast",
-    audit_every=50,
-    on_step=None,
-    checkpoint=None,
+    **options,
 ):
-    """Train `algorithm` on the environments `data`, and give the record of the trial, a dict fit for JSON, and the parameters.
+    """Train `algorithm` on the environments `data`; return the trial's record and the parameters.
 
-    `seed` is the run's; the trial's own is its child number `trial`, the same for all algorithms.
-    If there is a checkpoint, the trial goes on from there; "seconds" are then those since.
+    The record is a dict fit for JSON. `seed` is the run's; the trial's own is its child number
+    `trial`, the same for all algorithms. `options` are those of `RunOptions`; if there is a
+    checkpoint, the trial goes on from there, and "seconds" are then those since.
     """
     settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
     data = data.greyscale() if settings.greyscale else data
@@ -162,10 +160,7 @@ def run_trial(
         child(seed, trial),
         n_classes=data.n_classes,
         test=watched,
-        engine=module,
-        audit_every=audit_every,
-        on_step=on_step,
-        checkpoint=checkpoint,
+        run=RunOptions(engine=module, **options),
     )
     seconds = time.perf_counter() - began
     record = {

@@ -1,7 +1,20 @@
 """One trial's training: any objective, any engine."""
 
-from metairm_np.training.loop import ENGINES, Result, Status, train
+from metairm_np.training.checkpoint import Checkpoint
+from metairm_np.training.loop import ENGINES, RunOptions, train
+from metairm_np.training.result import Result, Status
 from metairm_np.training.settings import Settings
+from metairm_np.training.state import TrainState
 from metairm_np.training.stopping import StoppingRule
 
-__all__ = ["ENGINES", "Result", "Settings", "Status", "StoppingRule", "train"]
+__all__ = [
+    "ENGINES",
+    "Checkpoint",
+    "Result",
+    "RunOptions",
+    "Settings",
+    "Status",
+    "StoppingRule",
+    "TrainState",
+    "train",
+]

@@ -1,29 +1,26 @@
-"""The audit: the gradient in use against autograd's on `metairm_np.spec`, in the very run that uses it."""
+"""The audit: the gradient in use against autograd's on `metairm_np.spec`, in that very run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from metairm_np import spec
 from metairm_np._autodiff import tree_map
+from metairm_np.training.state import generator
 
 SAMPLES = 512  # of each environment
 LIMITS = {"float64": 1e-8, "float32": 1e-3}
 
 
-class Audit:
-    """Compares an engine's gradients with autograd's in float64, each time on a fresh random subset of the samples.
-
-    A difference above the limit is measured again on other samples, and the smaller counts: in
-    float32, a hidden unit that is within rounding of 0 for one sample may be on in one gradient and
-    off in the other, which is no error; an error stays.
+class Audit(NamedTuple):
+    """What an engine's gradients were found to be off from autograd's in float64.
 
     Parameters
     ----------
-    engine : module with `value_and_grad`
-    seed : int or numpy.random.SeedSequence
-        Draws the subsets.
-
-    Attributes
-    ----------
+    rng : dict
+        The stream that draws the samples to compare on, see `metairm_np.training.state.stream`.
     checks, repeated : int
         Comparisons made, and how many of them took a second subset.
     largest : float
@@ -34,51 +31,68 @@ class Audit:
         before the first check.
     """
 
-    def __init__(self, engine, seed):
-        self.engine, self.rng = engine, np.random.default_rng(seed)
-        self.checks, self.repeated, self.largest, self.limit = 0, 0, 0.0, None
+    rng: dict
+    checks: int = 0
+    repeated: int = 0
+    largest: float = 0.0
+    limit: float | None = None
 
-    def passes(self, name, params, envs, **hyper):
-        """Compare the gradients of objective `name`, and tell whether the difference is within the limit."""
-        self.limit = LIMITS[str(params[0][0].dtype)]
-        shuffled = [(env, self.rng.permutation(len(env))) for env in envs]
-        difference = self.difference(
-            name, params, [env.take(order[:SAMPLES]) for env, order in shuffled], **hyper
-        )
-        if not difference <= self.limit:
-            self.repeated += 1
-            others = [
-                env.take(order[-SAMPLES:]) for env, order in shuffled
-            ]  # none of the first, if there are enough
-            difference = np.fmin(difference, self.difference(name, params, others, **hyper))
-        self.checks += 1
-        self.largest = float(np.maximum(self.largest, difference))  # NaN stays
-        return bool(difference <= self.limit)
+    @property
+    def passed(self) -> bool:
+        """Whether every difference found so far is within the limit."""
+        return self.limit is None or self.largest <= self.limit
 
-    def difference(self, name, params, few, **hyper):
-        """Return the largest difference between the two gradients on a few samples, relative to the largest entry.
+    def compare(self, engine, name, params, envs, **hyper) -> Audit:
+        """Return the audit after comparing once more, on a fresh random subset of the samples.
 
-        NaN if autograd's gradient is not finite, infinity if only the engine's is not.
+        A difference above the limit is measured again on other samples, and the smaller counts: in
+        float32, a hidden unit that is within rounding of 0 for one sample may be on in one gradient
+        and off in the other, which is no error; an error stays.
+
+        Parameters
+        ----------
+        engine : object with `value_and_grad`
+        name, params, envs, **hyper
+            As for `metairm_np.spec.value_and_grad`.
+
+        Returns
+        -------
+        Audit
         """
-        _, ours = self.engine.value_and_grad(name, params, few, **hyper)
-        theta = tree_map(lambda part: part.astype(np.float64), params)
-        _, exact = spec.value_and_grad(
-            name, theta, [env.astype(np.float64) for env in few], **hyper
+        rng, limit = generator(self.rng), LIMITS[str(params[0][0].dtype)]
+        orders = [rng.permutation(len(env)) for env in envs]
+        few = [env.take(order[:SAMPLES]) for env, order in zip(envs, orders)]
+        found = difference(engine, name, params, few, **hyper)
+        again = not found <= limit
+        if again:  # none of the first samples, if there are enough
+            others = [env.take(order[-SAMPLES:]) for env, order in zip(envs, orders)]
+            found = np.fmin(found, difference(engine, name, params, others, **hyper))
+        return Audit(
+            rng.bit_generator.state,
+            self.checks + 1,
+            self.repeated + again,
+            float(np.maximum(self.largest, found)),  # NaN stays
+            limit,
         )
-        ours, exact = (
-            np.concatenate([part.ravel() for pair in gradient for part in pair])
-            for gradient in (ours, exact)
-        )
-        scale, difference = np.abs(exact).max(), np.abs(ours - exact).max()
-        if np.isfinite(scale) and not np.isfinite(difference):
-            return np.inf
-        return difference / scale if scale > 0 else difference
 
-    def summary(self):
+    def summary(self) -> dict:
         """Return the findings as a dict fit for JSON."""
-        return {
-            "checks": self.checks,
-            "repeated": self.repeated,
-            "largest": self.largest,
-            "limit": self.limit,
-        }
+        return {key: value for key, value in self._asdict().items() if key != "rng"}
+
+
+def difference(engine, name, params, few, **hyper):
+    """Return the largest difference between two gradients on a few samples, see `Audit`.
+
+    NaN if autograd's gradient is not finite, infinity if only the engine's is not.
+    """
+    _, ours = engine.value_and_grad(name, params, few, **hyper)
+    theta = tree_map(lambda part: part.astype(np.float64), params)
+    _, exact = spec.value_and_grad(name, theta, [env.astype(np.float64) for env in few], **hyper)
+    ours, exact = (
+        np.concatenate([part.ravel() for pair in gradient for part in pair])
+        for gradient in (ours, exact)
+    )
+    scale, largest = np.abs(exact).max(), np.abs(ours - exact).max()
+    if np.isfinite(scale) and not np.isfinite(largest):
+        return np.inf
+    return largest / scale if scale > 0 else largest

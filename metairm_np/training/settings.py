@@ -1,4 +1,6 @@
-"""How one algorithm is trained."""
+"""How one algorithm is trained, and what follows from that for each step."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 
@@ -8,6 +10,7 @@ from metairm_np import _checks, spec
 from metairm_np._autodiff import tree_map
 from metairm_np.environments import Environment
 from metairm_np.mlp import init_mlp
+from metairm_np.optimizers import SGD, Adam
 from metairm_np.training.stopping import StoppingRule
 
 
@@ -34,6 +37,8 @@ class Settings:
         The largest number of updates, each on all samples.
     l2 : float, default 0
         Weight of ||theta||^2 in the objective.
+    inner_l2 : bool, default False
+        Whether meta-IRM's inner steps descend the norm, too, with the same weight.
     anneal_steps : int, default 0
         For so many steps the penalty has its initial weight: penalty_weight = 1, or lambda_min = 0
         for "mm_rex".
@@ -59,6 +64,7 @@ class Settings:
     momentum: float = 0.0
     steps: int = 500
     l2: float = 0.0
+    inner_l2: bool = False
     anneal_steps: int = 0
     rescale: bool = False
     dropgrad: float = 0.0
@@ -71,47 +77,73 @@ class Settings:
         _checks.choice("optimizer", self.optimizer, ("adam", "sgd"))
         if not isinstance(self.hidden, (list, tuple)):
             raise TypeError(
-                f"hidden is {self.hidden!r}; give a list of widths such as [256], or [] for no hidden layer"
+                f"hidden is {self.hidden!r}; "
+                "give a list of widths such as [256], or [] for no hidden layer"
             )
         for width in self.hidden:
             _checks.count("a width in hidden", width, 1)
-        for name in ("greyscale", "rescale", "sample_pairs"):
+        for name in ("greyscale", "inner_l2", "rescale", "sample_pairs"):
             _checks.switch(name, getattr(self, name))
         _checks.number("lr", self.lr, low=0)
         _checks.number("momentum", self.momentum, 0, 1)
         _checks.count("steps", self.steps, 0)
         _checks.count("anneal_steps", self.anneal_steps, 0)
         _checks.number("dropgrad", self.dropgrad, 0, 0.999)
-        self.check_for(n_envs=2)
-        if self.objective != "meta_irm" and (self.dropgrad or self.sample_pairs):
+        if self.objective != "meta_irm" and (self.dropgrad or self.sample_pairs or self.inner_l2):
             raise ValueError(
-                f"dropgrad and sample_pairs are for meta_irm, the objective is {self.objective!r}; leave them out"
+                "dropgrad, sample_pairs and inner_l2 are for meta_irm, "
+                f"the objective is {self.objective!r}; leave them out"
             )
+        self.check_for(n_envs=2)
         if self.sample_pairs and self.hyper.get("same_env"):
             raise ValueError(
                 "sample_pairs samples other environments, same_env uses none; leave one of them out"
             )
         if self.objective in ("erm", "meta_irm") and (self.anneal_steps or self.rescale):
             raise ValueError(
-                f"anneal_steps and rescale act on a penalty's weight, {self.objective!r} has none; leave them out"
+                "anneal_steps and rescale act on a penalty's weight, "
+                f"{self.objective!r} has none; leave them out"
             )
 
-    def check_for(self, n_envs, n_validation=2):
-        """Raise ValueError or TypeError unless one can train so on `n_envs` environments with `n_validation` held-out sets."""
+    @property
+    def keywords(self) -> dict:
+        """The objective's keywords: `hyper`, and the weight `inner_l2` if that is on."""
+        return {**self.hyper, "inner_l2": self.l2} if self.inner_l2 else dict(self.hyper)
+
+    def check_for(self, n_envs: int, n_validation: int = 2) -> None:
+        """Raise unless one can train so on as many environments.
+
+        Parameters
+        ----------
+        n_envs, n_validation : int
+            The number of training environments and of held-out sets.
+
+        Raises
+        ------
+        ValueError, TypeError
+        """
         # the objective itself checks its keywords, on the smallest problem there is
         tiny = Environment(np.zeros((1, 1)), np.zeros(1, int))
         spec.value_and_grad(
-            self.objective, init_mlp((1, 1), 0), [tiny] * n_envs, l2=self.l2, **self.hyper
+            self.objective, init_mlp((1, 1), 0), [tiny] * n_envs, l2=self.l2, **self.keywords
         )
         if self.early_stopping and n_validation < 2:
             raise ValueError(
-                f"early stopping compares 2 or more validation sets, got {n_validation}; hold some data out (validation > 0)"
+                f"early stopping compares 2 or more validation sets, got {n_validation}; "
+                "hold some data out (validation > 0)"
             )
+
+
+def optimizer_of(settings):
+    """Return the optimizer that `settings` name."""
+    if settings.optimizer == "adam":
+        return Adam(settings.lr)
+    return SGD(settings.lr, settings.momentum)
 
 
 def hyper_at(settings, step, n_envs):
     """Return the objective's keywords at `step` and the weight of its penalty, after annealing."""
-    hyper = dict(settings.hyper)
+    hyper = settings.keywords
     annealed = step < settings.anneal_steps
     if settings.objective in ("irmv1", "v_rex"):
         if annealed:
@@ -125,7 +157,7 @@ def hyper_at(settings, step, n_envs):
 
 
 def random_hyper(settings, rng, params, n_envs):
-    """Draw what one step of meta-IRM takes at random: the DropGrad multipliers and the sampled pairs."""
+    """Draw what a step of meta-IRM takes at random: DropGrad's multipliers and sampled pairs."""
     drawn = {}
     if settings.dropgrad:
         std = (settings.dropgrad / (1 - settings.dropgrad)) ** 0.5

@@ -1,4 +1,4 @@
-"""Projection-weighted CCA: against slow references and values by hand, what it is invariant to, and what it refuses."""
+"""Projection-weighted CCA: slow references, values by hand, invariances, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from scipy import linalg
 
 from metairm_np.analysis import canonical_correlations, pwcca
 
-CLOSE = {"rtol": 0, "atol": 1e-8}
 # three centred patterns at right angles, and five more of twice the samples
 E1, E2, E3 = np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) * 1.0
 F = linalg.hadamard(8)[:, 1:] * 1.0  # (8, 7)
@@ -19,7 +18,7 @@ quick = settings(max_examples=30, deadline=None)
 
 @st.composite
 def problems(draw):
-    """Draw a generator and two representations that share some noisy factors, well conditioned, with p + q < n - 1."""
+    """Draw a generator and two representations that share noisy factors, with p + q < n - 1."""
     rng = np.random.default_rng(draw(seeds))
     p, q = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     n = draw(st.integers(30, 90))
@@ -40,28 +39,31 @@ def invertible(rng, k):
     )
 
 
-def by_covariances(a, b):
-    """Return the correlations, the weights and their mean as the textbook has them, from a generalised eigenproblem."""
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+def close(found, wanted, atol=1e-8):
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=atol)
+
+
+def by_covariances(a, b, neurons=None):
+    """Return the correlations and their weighted mean, by a generalised eigenproblem.
+
+    The weights are from `neurons`, default `a`.
+    """
+    a, b, neurons = (x - x.mean(axis=0) for x in (a, b, a if neurons is None else neurons))
     explained = a.T @ b @ linalg.inv(b.T @ b) @ b.T @ a
-    squares, directions = linalg.eigh(
-        explained, a.T @ a
-    )  # directions: columns w with w.T a.T a w = 1
+    squares, directions = linalg.eigh(explained, a.T @ a)  # columns w with w.T a.T a w = 1
     order = np.argsort(-squares)[: min(a.shape[1], b.shape[1])]
     rho = np.sqrt(np.maximum(squares[order], 0))
-    alpha = sum(np.abs((a @ directions[:, order]).T @ neuron) for neuron in a.T)
-    return rho, alpha / alpha.sum(), sum(alpha * rho) / sum(alpha)
+    alpha = np.abs((a @ directions[:, order]).T @ neurons).sum(axis=1)
+    return rho, np.average(rho, weights=alpha)
 
 
 @quick
 @given(problems())
 def test_agrees_with_the_covariance_formula(problem):
     _, a, b = problem
-    rho, _, value = by_covariances(a, b)
-    np.testing.assert_allclose(
-        canonical_correlations(a, b), rho, rtol=0, atol=1e-7
-    )  # the root of an eigenvalue near 0
-    np.testing.assert_allclose(pwcca(a, b), value, **CLOSE)
+    rho, value = by_covariances(a, b)
+    close(canonical_correlations(a, b), rho, 1e-7)  # the root of an eigenvalue near 0
+    close(pwcca(a, b), value)
 
 
 def test_values_by_hand():
@@ -69,51 +71,25 @@ def test_values_by_hand():
     a = np.column_stack([3 * E1 + E2 + 7, E1 - 4 * E2 - 2])
     b = np.column_stack([2 * f, E2 + f + 5])
     # a spans E1 and E2, b spans E2 and f: E2 is common to both, and E1 meets f at the cosine 0.6
-    np.testing.assert_allclose(canonical_correlations(a, b), [1, 0.6], **CLOSE)
+    close(canonical_correlations(a, b), [1, 0.6])
     # E2 weighs |1| + |-4| and E1 |3| + |1| in a; E2 weighs |1| and f |2| + |1| in b
     assert pwcca(a, b) == pytest.approx((5 * 1 + 4 * 0.6) / 9, abs=1e-12)
     assert pwcca(b, a) == pytest.approx((1 * 1 + 3 * 0.6) / 4, abs=1e-12)
 
 
-def test_one_neuron_each_is_the_size_of_pearsons_correlation():
-    x, y = np.array([[1.0, 2, 4, 8, 9], [3, 1, 2, 0, -4]])
-    assert pwcca(x[:, None], y[:, None]) == pytest.approx(-np.corrcoef(x, y)[0, 1], abs=1e-12)
+# the mean of |u_1| over unit vectors u in k dimensions
+MEAN_SIZE = {1: 1, 2: 2 / np.pi, 3: 1 / 2, 4: 4 / (3 * np.pi)}
 
 
-def test_directions_of_a_without_a_partner_have_no_weight():
-    a = np.column_stack([F[:, 0], F[:, 1], 5 * F[:, 2]])
-    b = 0.8 * F[:, :1] + 0.6 * F[:, 3:4]
-    np.testing.assert_allclose(canonical_correlations(a, b), [0.8], **CLOSE)
-    assert pwcca(a, b) == pytest.approx(0.8, abs=1e-12)
-    assert pwcca(b, a) == pytest.approx(0.8, abs=1e-12)
-    assert pwcca(a, a[:, :2]) == pytest.approx(1, abs=1e-12)
-
-
-def mean_over_angles(tied):
-    """Return the mean of each weight over the rotations of two tied directions, for neurons (2, p) in their plane."""
-    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
-    return np.mean([np.abs(np.array([np.cos(t), np.sin(t)]) @ tied).sum() for t in angles])
-
-
-def test_tied_directions_weigh_what_they_do_on_average_over_rotations():
-    neurons = np.array(
-        [[1.0, -2, 0.5], [3, 1, 0], [0.3, 0.2, 4]]
-    )  # of F[:, 0], F[:, 1] and F[:, 2]
-    a = F[:, :3] @ neurons
-    b = np.column_stack([F[:, :2], 0.6 * F[:, 2] + 0.8 * F[:, 3]])
-    np.testing.assert_allclose(canonical_correlations(a, b), [1, 1, 0.6], **CLOSE)
-    tied, single = 2 * mean_over_angles(neurons[:2]), np.abs(neurons[2]).sum()
-    assert pwcca(a, b) == pytest.approx((tied + 0.6 * single) / (tied + single), abs=1e-6)
-
-
-def test_three_tied_directions_weigh_what_they_do_on_average_over_rotations():
-    rng = np.random.default_rng(0)
-    neurons = rng.normal(size=(4, 5))
-    a, b = F[:, :4] @ neurons, np.column_stack([F[:, :3], 0.3 * F[:, 3] + np.sqrt(0.91) * F[:, 4]])
-    turned = rng.normal(size=(200_000, 3))
-    turned /= linalg.norm(turned, axis=1)[:, None]
-    tied, single = 3 * np.abs(turned @ neurons[:3]).sum(axis=1).mean(), np.abs(neurons[3]).sum()
-    assert pwcca(a, b) == pytest.approx((tied + 0.3 * single) / (tied + single), abs=2e-3)
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_tied_directions_weigh_what_they_do_on_average_over_rotations(k):
+    neurons = np.random.default_rng(k).normal(size=(k + 1, 6))
+    a = F[:, : k + 1] @ neurons
+    b = np.column_stack([F[:, :k], 0.6 * F[:, k] + 0.8 * F[:, k + 1]])
+    close(canonical_correlations(a, b), [*[1] * k, 0.6])
+    tied = k * MEAN_SIZE[k] * linalg.norm(neurons[:k], axis=0).sum()
+    single = np.abs(neurons[k]).sum()
+    assert pwcca(a, b) == pytest.approx((tied + 0.6 * single) / (tied + single), abs=1e-12)
 
 
 def test_a_correlation_of_zero_is_tied_with_the_directions_without_a_partner():
@@ -121,9 +97,9 @@ def test_a_correlation_of_zero_is_tied_with_the_directions_without_a_partner():
     a = F[:, :3] @ neurons
     b = np.column_stack([0.5 * F[:, 0] + F[:, 3], F[:, 4]])
     rho, single = np.sqrt(0.2), np.abs(neurons[0]).sum()
-    np.testing.assert_allclose(canonical_correlations(a, b), [rho, 0], **CLOSE)
-    tied = mean_over_angles(neurons[1:])  # one of the two takes part
-    assert pwcca(a, b) == pytest.approx(rho * single / (single + tied), abs=1e-6)
+    close(canonical_correlations(a, b), [rho, 0])
+    tied = MEAN_SIZE[2] * linalg.norm(neurons[1:], axis=0).sum()  # one of the two takes part
+    assert pwcca(a, b) == pytest.approx(rho * single / (single + tied), abs=1e-12)
 
 
 def test_close_correlations_are_not_tied():
@@ -135,10 +111,8 @@ def test_close_correlations_are_not_tied():
 
 
 def test_a_direction_that_differs_little_from_another_still_counts():
-    close = np.column_stack([F[:, 0], F[:, 0] + 1e-8 * F[:, 1], 1 + 1e-8 * F[:, 2]])
-    np.testing.assert_allclose(
-        canonical_correlations(close, F[:, :4]), [1, 1, 1], rtol=0, atol=1e-6
-    )
+    near = np.column_stack([F[:, 0], F[:, 0] + 1e-8 * F[:, 1], 1 + 1e-8 * F[:, 2]])
+    close(canonical_correlations(near, F[:, :4]), [1, 1, 1], 1e-6)
 
 
 @quick
@@ -170,11 +144,9 @@ def test_invariant_to_affine_maps_of_b_and_rho_to_those_of_a(problem, power):
     rng, a, b = problem
     other_b = 10**power * (b @ invertible(rng, b.shape[1]) + rng.normal(size=b.shape[1]))
     other_a = 10**-power * (a @ invertible(rng, a.shape[1]) + rng.normal(size=a.shape[1]))
-    np.testing.assert_allclose(pwcca(a, other_b), pwcca(a, b), **CLOSE)
-    np.testing.assert_allclose(
-        canonical_correlations(other_a, other_b), canonical_correlations(a, b), **CLOSE
-    )
-    np.testing.assert_allclose(canonical_correlations(b, a), canonical_correlations(a, b), **CLOSE)
+    close(pwcca(a, other_b), pwcca(a, b))
+    close(canonical_correlations(other_a, other_b), canonical_correlations(a, b))
+    close(canonical_correlations(b, a), canonical_correlations(a, b))
 
 
 @quick
@@ -185,9 +157,7 @@ def test_invariant_to_affine_maps_of_b_where_correlations_are_tied(seed, sizes):
     a, b = rng.normal(size=(n, p)), rng.normal(size=(n, q))
     b[:, :n_shared] = a[:, :n_shared]
     assert (canonical_correlations(a, b) > 1 - 1e-12).sum() == max(n_shared, p + q - (n - 1))
-    np.testing.assert_allclose(
-        pwcca(a, b @ invertible(rng, q) + rng.normal(size=q)), pwcca(a, b), **CLOSE
-    )
+    close(pwcca(a, b @ invertible(rng, q) + rng.normal(size=q)), pwcca(a, b))
 
 
 @quick
@@ -196,25 +166,7 @@ def test_invariant_to_order_signs_shifts_and_one_scale_of_the_neurons_of_a(probl
     rng, a, b = problem
     p = a.shape[1]
     other = 10**power * (a * rng.choice([-1, 1], p) + rng.normal(size=p))[:, rng.permutation(p)]
-    np.testing.assert_allclose(pwcca(other, b), pwcca(a, b), **CLOSE)
-
-
-@quick
-@given(problems(), st.sampled_from(["turn", "stretch"]))
-def test_other_maps_of_a_change_the_weights_as_defined(problem, kind):
-    rng, a, b = problem
-    p = a.shape[1]
-    other = a @ linalg.qr(rng.normal(size=(p, p)))[0] if kind == "turn" else a * 2.0 ** np.arange(p)
-    np.testing.assert_allclose(pwcca(other, b), by_covariances(other, b)[2], **CLOSE)
-
-
-def test_other_maps_of_a_change_the_value():
-    a = np.column_stack([F[:, 0], F[:, 1]])
-    b = np.column_stack([F[:, 0], 0.6 * F[:, 1] + 0.8 * F[:, 2]])
-    assert pwcca(a, b) == pytest.approx(0.8)
-    assert pwcca(a * [3, 1], b) == pytest.approx(0.9)  # stretched
-    turned = a @ np.array([[0.6, -0.8], [0.8, 0.6]]) @ np.diag([2, 1])
-    assert pwcca(turned, b) == pytest.approx((2.0 + 0.6 * 2.2) / 4.2)
+    close(pwcca(other, b), pwcca(a, b))
 
 
 @quick
@@ -222,7 +174,7 @@ def test_other_maps_of_a_change_the_value():
 def test_order_of_samples_does_not_matter_but_their_pairing_does(problem):
     rng, a, b = problem
     order = rng.permutation(len(a))
-    np.testing.assert_allclose(pwcca(a[order], b[order]), pwcca(a, b), **CLOSE)
+    close(pwcca(a[order], b[order]), pwcca(a, b))
     assert pwcca(a, a[np.roll(np.arange(len(a)), 1)]) < 0.95
 
 
@@ -233,52 +185,26 @@ def test_duplicated_dependent_and_constant_neurons(problem):
     n, q = b.shape
     value, rho = pwcca(a, b), canonical_correlations(a, b)
     flat = np.full((n, 2), [0, 0.1])
-    for same in (
-        np.column_stack([b, b]),
-        np.column_stack([b, b @ rng.normal(size=(q, 3))]),
-        np.column_stack([flat, b]),
-    ):
-        np.testing.assert_allclose(pwcca(a, same), value, **CLOSE)
-        np.testing.assert_allclose(
-            canonical_correlations(a, same), rho, **CLOSE
-        )  # and no more of them
-    np.testing.assert_allclose(
-        pwcca(np.column_stack([flat, a, a, a]), b), value, **CLOSE
-    )  # each counted three times
-    extra = a @ rng.normal(size=(a.shape[1], 2))
-    more = np.column_stack([a, extra])
-    np.testing.assert_allclose(canonical_correlations(more, b), rho, **CLOSE)
+    for more in (b, b @ rng.normal(size=(q, 3)), flat):
+        same = np.column_stack([more, b])
+        close(pwcca(a, same), value)
+        close(canonical_correlations(a, same), rho)  # no more of them
+    thrice = np.column_stack([flat, a, a, a])  # each counted three times
+    close(pwcca(thrice, b), value)
+    more = np.column_stack([a, a @ rng.normal(size=(a.shape[1], 2))])
+    close(canonical_correlations(more, b), rho)
     # a dependent neuron adds no direction, yet it is a neuron: the weights count it
-    basis = linalg.svd(b - b.mean(axis=0), full_matrices=False)[0]
-    products = by_projection(a, basis, more)
-    np.testing.assert_allclose(pwcca(more, b), (products * rho).sum() / products.sum(), **CLOSE)
-
-
-def by_projection(a, basis, neurons):
-    """Return sum_j |<h_i, neurons_j>| for the canonical variables h_i of `a`, from the projections of `a` on the basis of b."""
-    a = a - a.mean(axis=0)
-    squares, directions = linalg.eigh(a.T @ basis @ basis.T @ a, a.T @ a)
-    h = a @ directions[:, np.argsort(-squares)[: min(a.shape[1], basis.shape[1])]]
-    return np.abs(h.T @ (neurons - neurons.mean(axis=0))).sum(axis=1)
+    close(pwcca(more, b), by_covariances(a, b, more)[1])
 
 
 @quick
 @given(problems())
 def test_neurons_in_very_different_units(problem):
     rng, a, b = problem
-    p, q = a.shape[1], b.shape[1]
-    units = 10 ** rng.permutation(np.linspace(-6, 6, p))
-    rho = by_covariances(a, b)[0]
-    products = by_projection(a, linalg.svd(b - b.mean(axis=0), full_matrices=False)[0], a * units)
-    np.testing.assert_allclose(
-        pwcca(a * units, b), (products * rho).sum() / products.sum(), rtol=0, atol=1e-7
-    )
-    np.testing.assert_allclose(
-        pwcca(a, b * 10 ** rng.permutation(np.linspace(-6, 6, q))), pwcca(a, b), **CLOSE
-    )
-    np.testing.assert_allclose(
-        canonical_correlations(a * units, b), canonical_correlations(a, b), **CLOSE
-    )
+    other_a, other_b = (x * 10 ** rng.permutation(np.linspace(-6, 6, x.shape[1])) for x in (a, b))
+    close(pwcca(other_a, b), by_covariances(a, b, other_a)[1], 1e-7)
+    close(pwcca(a, other_b), pwcca(a, b))
+    close(canonical_correlations(other_a, b), canonical_correlations(a, b))
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
@@ -286,29 +212,6 @@ def test_no_overflow_nor_underflow(scale):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(50, 3)), rng.normal(size=(50, 4))
     assert pwcca(a * scale, b / scale) == pytest.approx(pwcca(a, b), abs=1e-12)
-
-
-def test_independent_noise_gives_a_small_value_and_a_common_factor_a_large_one():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(20_000, 8)), rng.normal(size=(20_000, 5))
-    assert pwcca(a, b) < 0.03
-    assert pwcca(np.column_stack([a, 100 * b[:, :1]]), b) > 0.9
-
-
-def test_weights_tell_a_loud_common_direction_from_a_quiet_one():
-    rng = np.random.default_rng(0)
-    common, a, b = (
-        rng.normal(size=(5000, 1)),
-        rng.normal(size=(5000, 4)),
-        rng.normal(size=(5000, 4)),
-    )
-    loud, quiet = np.column_stack([10 * common, a]), np.column_stack([0.1 * common, a])
-    other = np.column_stack([common, b])
-    np.testing.assert_allclose(
-        canonical_correlations(loud, other), canonical_correlations(quiet, other), **CLOSE
-    )
-    assert pwcca(loud, other) > 0.6
-    assert pwcca(quiet, other) < 0.1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.uint8, bool])
@@ -328,53 +231,29 @@ WITH_NAN, WITH_INF = GOOD.copy(), GOOD.copy()
 WITH_NAN[4, 1], WITH_INF[2, 0] = np.nan, -np.inf
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "words"),
-    [
-        (
-            GOOD[0],
-            ValueError,
-            r"^{} has shape \(3,\); give \(samples, neurons\), such as {}.reshape",
-        ),
-        (GOOD[None], ValueError, r"^{} has shape \(1, 6, 3\)"),
-        (GOOD[:, :0], ValueError, r"^{} has shape \(6, 0\)"),
-        (GOOD + 0j, TypeError, "^{} has dtype complex128; give real numbers"),
-        (GOOD.astype(str), TypeError, "^{} has dtype <U32"),
-        (
-            np.eye(6),
-            ValueError,
-            "^{} has 6 neurons but 6 samples.*more than 6 samples, or fewer neurons.*principal components",
-        ),
-        (np.ones((6, 9)), ValueError, "^{} has 9 neurons but 6 samples"),
-        (
-            WITH_NAN,
-            ValueError,
-            "^{} holds NaN or infinity in 1 rows, the first is row 4; drop or mend",
-        ),
-        (WITH_INF, ValueError, "^{} holds NaN or infinity in 1 rows, the first is row 2"),
-        (
-            np.full((6, 2), 0.1),
-            ValueError,
-            "^all neurons of {} are constant over its 6 samples; there is nothing to compare",
-        ),
-        (np.zeros((6, 2)), ValueError, "^all neurons of {} are constant"),
-    ],
-)
+NEURONS_AS_MANY = "^{} has 6 neurons but 6 samples.*more than 6 samples, or fewer neurons"
+REFUSED = [
+    (GOOD[0], ValueError, r"^{} has shape \(3,\); give \(samples, neurons\), such as {}.reshape"),
+    (GOOD[None], ValueError, r"^{} has shape \(1, 6, 3\)"),
+    (GOOD[:, :0], ValueError, r"^{} has shape \(6, 0\)"),
+    (GOOD + 0j, TypeError, "^{} has dtype complex128; give real numbers"),
+    (GOOD.astype(str), TypeError, "^{} has dtype <U32"),
+    (np.eye(6), ValueError, NEURONS_AS_MANY),
+    (np.ones((6, 9)), ValueError, "^{} has 9 neurons but 6 samples"),
+    (WITH_NAN, ValueError, "^{} holds NaN or infinity in 1 rows, the first is row 4; drop or fix"),
+    (WITH_INF, ValueError, "^{} holds NaN or infinity in 1 rows, the first is row 2"),
+    (np.full((6, 2), 0.1), ValueError, "^all neurons of {} are constant over its 6 samples; there"),
+    (np.zeros((6, 2)), ValueError, "^all neurons of {} are constant"),
+    (GOOD[:5], ValueError, "^a has [56] rows and b [56]; give activations of the same samples in"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "words"), REFUSED)
 @pytest.mark.parametrize("compare", [pwcca, canonical_correlations])
 def test_bad_input_is_refused_in_words(compare, bad, error, words):
-    with pytest.raises(error, match=words.replace("{}", "a")):
-        compare(bad, GOOD)
-    with pytest.raises(error, match=words.replace("{}", "b")):
-        compare(GOOD, bad)
-
-
-@pytest.mark.parametrize("compare", [pwcca, canonical_correlations])
-def test_different_numbers_of_samples_are_refused(compare):
-    with pytest.raises(
-        ValueError,
-        match="a has 5 rows and b 6; give activations of the same samples in the same order",
-    ):
-        compare(GOOD[:5], GOOD)
+    for pair, name in (((bad, GOOD), "a"), ((GOOD, bad), "b")):
+        with pytest.raises(error, match=words.replace("{}", name)):
+            compare(*pair)
 
 
 def test_one_sample_more_than_neurons_is_enough():

@@ -277,7 +277,7 @@ def test_paper_is_every_table_and_figure_of_the_paper(tmp_path, monkeypatch):
 def test_data_dir_says_where_the_sentences_are(tmp_path):
     process = run("table6", "--data-dir", "nowhere", cwd=tmp_path)
     assert process.returncode == 2
-    assert process.stderr.startswith(f"error: {tmp_path / 'nowhere'} has neither sst2/train.tsv")
+    assert process.stderr.startswith(f"error: {tmp_path / 'nowhere'} has no sst2/train.tsv; ")
     assert process.stderr.count("\n") == 1
 
 

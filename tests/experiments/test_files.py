@@ -1,130 +1,239 @@
-"""Experiment files: the shipped ones are sound, and overrides reach what they name."""
+"""Experiment files: the shipped ones are sound, one rule of inheritance, overrides, refusals."""
 
 import copy
 from dataclasses import replace
 
 import pytest
 
-from metairm_np._storage import shipped
+from metairm_np.cli import main
 from metairm_np.environments import colored_mnist
-from metairm_np.experiments import files
+from metairm_np.experiments import _inherit, files
 from metairm_np.reports import figures
 
-CONFIG = files.available()["cmnist"]
+CONFIGS = files.available()
+OWN = """
+name = "own"
+title = "Digits of {n_classes} classes"
+reproduces = "nothing"
+environment = { generator = "synthetic_digits", n_per_env = 30, n_classes = 5 }
+test = { p_e = [0.5], table = [0.9] }
+algorithms.erm = { objective = "erm", steps = 3 }
+"""
 
 
-def override(*texts):
-    config = copy.deepcopy(CONFIG)
-    for text in texts:
-        files.override(config, text)
-    return config
+def load(tmp_path, text, **options):
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    return files.load_study(tmp_path / "own.toml", **options)
 
 
-@pytest.mark.parametrize("name", files.available())
+# ---- the shipped ones ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("quick", [False, True])
 def test_shipped_experiments_are_sound(name, quick):
     study = files.load_study(name, quick=quick)
+    figures.check(study)
     assert study.quick == quick
-    assert set(study.figures) <= figures.FIGURES.keys()
-    assert files.available()[name]["minutes"] > 0
+    assert CONFIGS[name]["minutes"] > 0
     for experiment in study.cases.values():
+        columns = {column if column == "train" else f"{column:g}" for column in experiment.columns}
         for algorithm in experiment.algorithms.values():
-            assert algorithm.paper.keys() <= {
-                column if column == "train" else f"{column:g}" for column in experiment.columns
-            }
+            assert algorithm.paper.keys() <= columns
             algorithm.settings.check_for(len(experiment.environment["train_p"]))
 
 
 def test_every_artefact_names_one_experiment():
-    artefacts = [
-        artefact
-        for config in files.available().values()
-        for artefact in config.get("artefacts", [])
-    ]
+    artefacts = [made for config in CONFIGS.values() for made in config["artefacts"]]
     assert len(set(artefacts)) == len(artefacts)
     assert files.load_study("table1").name == files.load_study("figure3").name == "cmnist"
 
 
+@pytest.mark.parametrize("file", _inherit.FOR_ALL)
+def test_the_files_for_all_experiments_have_parts_of_what_there_is(file):
+    assert file not in CONFIGS
+    tables = _inherit.read(files.shipped("experiments") / f"{file}.toml")
+    for name, part in tables.items():
+        experiment, _, case = name.partition("-")
+        config = CONFIGS[experiment]
+        assert not case or case in config["cases"]
+        assert part.keys() - {"base", "columns"} <= config["algorithms"].keys()
+
+
+def test_published_numbers_go_by_the_experiment():
+    def paper(name, algorithm, case=""):
+        return files.load_study(name).cases[case].algorithms[algorithm].paper
+
+    assert paper("cmnist", "meta_irm")["0.2"] == [70.8, 1.0]
+    assert paper("table3", "meta_irm", "n25000") == paper("cmnist", "meta_irm")
+    assert paper("table5", "meta_irm") == {"0.1": [70.9, 0.9], "0.9": [70.4, 0.9]}
+    assert paper("table4", "meta_irm_coin") == paper("table4", "meta_irm") != {}
+    assert paper("figure9", "meta_irm") == paper("table3", "meta_irm", "n6250") == {}
+
+
 def test_one_stopping_rule_serves_all_experiments():
-    studies = [files.load_study(name) for name in files.available()]
-    every = [
-        one.settings
-        for study in studies
-        for case in study.cases.values()
-        for one in case.algorithms.values()
-    ]
+    cases = [case for name in CONFIGS for case in files.load_study(name).cases.values()]
+    every = [one.settings for case in cases for one in case.algorithms.values()]
     rules = {settings.early_stopping for settings in every} - {None}
     (rule,) = (rule for rule in rules if rule.target_risk is None)
-    coin = replace(
-        rule, target_risk=0.6931, threshold=0.005, smoothing=1
-    )  # for mirrored environments, in one row of table4
+    # for mirrored environments, in one row of table4
+    coin = replace(rule, target_risk=0.6931, threshold=0.005, smoothing=1)
     assert rules == {rule, coin}
-
-
-CASES = """
-[cases.few]
-title = "100 images"
-environment = { n_per_env = 100 }
-[cases.many]
-title = "200 images"
-environment = { n_per_env = 200 }
-[cases.many.algorithms.erm]
-lr = 0.5
-"""
-
-
-def test_cases_change_an_experiment_and_overrides_come_last(tmp_path):
-    text = (shipped("experiments") / "table1_cmnist.toml").read_text()
-    (tmp_path / "cases.toml").write_text(text + CASES)
-    study = files.load_study(tmp_path / "cases.toml", ["steps=7"])
-    few, many = study.cases.values()
-    assert [(e.case, e.case_title, e.environment["n_per_env"]) for e in (few, many)] == [
-        ("few", "100 images", 100), ("many", "200 images", 200),
-    ]  # fmt: skip
-    assert (few.algorithms["erm"].settings.lr, many.algorithms["erm"].settings.lr) == (0.002, 0.5)
-    assert {a.settings.steps for e in (few, many) for a in e.algorithms.values()} == {7}
-    assert study.hash(0, "float32") not in (few.hash(0, "float32"), many.hash(0, "float32"))
-    assert files.load_study("cmnist").hash(0, "float32") == files.load("cmnist").hash(0, "float32")
 
 
 def test_cmnist_is_the_papers_setting():
     experiment = files.load("cmnist")
     env = {"n_classes": 2, "train_p": [0.1, 0.2], "label_noise": 0.25, "n_per_env": 25_000}
     assert env.items() <= experiment.environment.items()
-    assert list(experiment.algorithms) == [
-        "erm",
-        "erm_grey",
-        "irmv1",
-        "mm_rex",
-        "v_rex",
-        "meta_irm",
-    ]
+    assert [*experiment.algorithms] == "erm erm_grey irmv1 mm_rex v_rex meta_irm".split()
     assert experiment.test_p == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-
-
-def test_quick_keeps_all_algorithms():
-    assert (
-        files.load("cmnist", quick=True).algorithms.keys() == files.load("cmnist").algorithms.keys()
-    )
+    assert files.load("cmnist", quick=True).algorithms.keys() == experiment.algorithms.keys()
 
 
 def test_data_is_the_generators():
     experiment = files.load("cmnist", ["n_per_env=100"])
-    options = {key: value for key, value in CONFIG["environment"].items() if key != "generator"}
-    ours, theirs = experiment.data(3), colored_mnist(3, **{**options, "n_per_env": 100})
-    assert (ours.train[0].x == theirs.train[0].x).all()
+    options = {**CONFIGS["cmnist"]["environment"], "n_per_env": 100}
+    del options["generator"]
+    assert (experiment.data(3).train[0].x == colored_mnist(3, **options).train[0].x).all()
 
 
-def test_override_of_a_full_key_and_of_its_end():
-    assert override("environment.n_per_env=7") == override("n_per_env = 7")
-    assert override("n_per_env=7")["environment"]["n_per_env"] == 7
-    assert (
-        override("algorithms.meta_irm.inner_lr=2.5")
-        == override("meta_irm.inner_lr=2.5")
-        == override("inner_lr=2.5")
-    )
-    config = override("meta_irm.early_stopping.patience=3")
-    assert config["algorithms"]["meta_irm"]["early_stopping"]["patience"] == 3
+def test_the_hash_names_what_decides_the_results():
+    base = files.load("cmnist")
+    known = base.hash(0, "float32")
+    assert known == files.load("cmnist").hash(0, "float32")
+    assert known == files.load_study("cmnist").hash(0, "float32")
+    others = {
+        base.hash(1, "float32"),
+        base.hash(0, "float64"),
+        files.load("cmnist", ["erm.lr=0.5"]).hash(0, "float32"),
+        files.load("cmnist", quick=True).hash(0, "float32"),
+    }
+    assert len(others - {known}) == 4
+
+
+# ---- files of one's own --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_experiment_of_ones_own(tmp_path, mark):
+    (experiment,) = load(tmp_path, mark + OWN).cases.values()
+    assert experiment.title == "Digits of 5 classes"
+    assert experiment.test_p == [0.5, 0.9]
+    assert experiment.algorithms["erm"].label == "erm"
+    assert experiment.algorithms["erm"].paper == {}
+    assert experiment.data(0).train[0].x.shape == (24, 5 * 196)
+
+
+def test_a_file_says_what_its_base_says_but_for_its_own_values(tmp_path):
+    text = """
+base = "table5"
+name = "own"
+algorithms.meta_irm.early_stopping.patience = 3
+algorithms.no_std.lr = 0.5
+"""
+    study, base = load(tmp_path, text), files.load_study("table5")
+    assert (study.name, study.title, study.artefacts) == ("own", base.title, base.artefacts)
+    (ours,), (theirs,) = study.cases.values(), base.cases.values()
+    assert [*ours.algorithms] == [*theirs.algorithms]
+    for name, algorithm in theirs.algorithms.items():
+        settings = replace(
+            algorithm.settings,
+            early_stopping=replace(algorithm.settings.early_stopping, patience=3),
+            lr=0.5 if name == "no_std" else algorithm.settings.lr,
+        )
+        assert ours.algorithms[name].settings == settings
+        assert ours.algorithms[name].paper == {}  # published numbers go by the experiment's name
+    assert load(tmp_path, 'base = "table5"').hash(0, "float32") == base.hash(0, "float32")
+
+
+def test_rows_choose_algorithms_and_their_order(tmp_path):
+    text = """
+base = "table4"
+rows = ["coin", "erm"]
+algorithms.coin = { base = "meta_irm_coin", early_stopping = false }
+"""
+    (experiment,) = load(tmp_path, text).cases.values()
+    coin = files.load("table4").algorithms["meta_irm_coin"]
+    assert [*experiment.algorithms] == ["coin", "erm"]
+    assert experiment.algorithms["coin"].label == coin.label
+    assert experiment.algorithms["coin"].settings == replace(coin.settings, early_stopping=None)
+
+
+def test_cases_change_an_experiment_and_overrides_come_last(tmp_path):
+    text = """
+base = "cmnist"
+[algorithms.twin]
+base = "erm"
+[cases.few]
+title = "100 images"
+environment = { n_per_env = 100 }
+rows = ["erm"]
+[cases.many]
+environment = { n_per_env = 200 }
+rows = ["twin", "erm"]
+[cases.many.algorithms.erm]
+lr = 0.5
+"""
+    study = load(tmp_path, text, quick=True)
+    few, many = study.cases.values()
+    assert [(e.case, e.case_title) for e in (few, many)] == [("few", "100 images"), ("many",) * 2]
+    assert few.environment["n_per_env"] == many.environment["n_per_env"] == 2500  # quick's
+    assert [few.algorithms["erm"].settings.steps, few.algorithms["erm"].settings.lr] == [60, 0.002]
+    assert many.algorithms["twin"].settings == many.algorithms["erm"].settings
+    assert many.algorithms["twin"].settings.lr == 0.5
+    assert study.algorithms == ["erm", "twin"]
+    assert study.hash(0, "float32") not in (few.hash(0, "float32"), many.hash(0, "float32"))
+    few, many = load(
+        tmp_path, text, quick=True, overrides=["steps=7", "n_per_env=9"]
+    ).cases.values()
+    assert {a.settings.steps for e in (few, many) for a in e.algorithms.values()} == {7}
+    assert few.environment["n_per_env"] == many.environment["n_per_env"] == 9
+
+
+def test_a_grid_is_a_case_for_each_combination(tmp_path):
+    grid = '[grid]\nsteps = [5, 10]\n"erm.lr" = [0.5, 0.25]\n'
+    cases = load(tmp_path, OWN + grid).cases
+    assert [*cases] == ["5-05", "5-025", "10-05", "10-025"]
+    assert cases["10-05"].case_title == "steps 10, erm.lr 0.5"
+    settings = [case.algorithms["erm"].settings for case in cases.values()]
+    assert [(s.steps, s.lr) for s in settings] == [(5, 0.5), (5, 0.25), (10, 0.5), (10, 0.25)]
+    names = 'name = "s{}lr{}"\ntitle = "{} of {}"\n'
+    case = load(tmp_path, OWN + grid + names).cases["s5lr025"]
+    assert case.case_title == "5 of 0.25"
+
+
+# ---- --set ---------------------------------------------------------------------------------------
+
+
+def override(*texts):
+    config = copy.deepcopy(CONFIGS["cmnist"])
+    for text in texts:
+        _inherit.override(config, text)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "value"),
+    [
+        ("environment.n_per_env=7", "environment.n_per_env", 7),
+        ("n_per_env = 7", "environment.n_per_env", 7),
+        ("algorithms.meta_irm.inner_lr=2.5", "algorithms.meta_irm.inner_lr", 2.5),
+        ("meta_irm.inner_lr=2.5", "algorithms.meta_irm.inner_lr", 2.5),
+        ("inner_lr=2.5", "algorithms.meta_irm.inner_lr", 2.5),
+        ("meta_irm.early_stopping.patience=3", "algorithms.meta_irm.early_stopping.patience", 3),
+        ("erm.hidden=[4, 3]", "algorithms.erm.hidden", [4, 3]),
+        ("erm.optimizer=sgd", "algorithms.erm.optimizer", "sgd"),
+        ("erm.greyscale=true", "algorithms.erm.greyscale", True),
+    ],
+)
+def test_override_of_a_full_key_and_of_its_end(text, path, value):
+    expected = copy.deepcopy(CONFIGS["cmnist"])
+    *tables, last = path.split(".")
+    place = expected
+    for table in tables:
+        place = place[table]
+    place[last] = value
+    assert override(text) == expected
 
 
 def test_override_of_all_algorithms():
@@ -132,62 +241,6 @@ def test_override_of_all_algorithms():
     assert {table["steps"] for table in config.values()} == {7}
     assert (config["irmv1"]["penalty_weight"], config["v_rex"]["penalty_weight"]) == (5, 5)
     assert "penalty_weight" not in config["erm"]
-
-
-def test_override_values_are_toml_or_strings():
-    config = override("erm.hidden=[4, 3]", "erm.optimizer=sgd", "erm.greyscale=true")["algorithms"][
-        "erm"
-    ]
-    assert (config["hidden"], config["optimizer"], config["greyscale"]) == ([4, 3], "sgd", True)
-
-
-def test_the_hash_names_what_decides_the_results():
-    base = files.load("cmnist")
-    assert base.hash(0, "float32") == files.load("cmnist").hash(0, "float32")
-    others = {
-        base.hash(1, "float32"),
-        base.hash(0, "float64"),
-        files.load("cmnist", ["erm.lr=0.5"]).hash(0, "float32"),
-        files.load("cmnist", quick=True).hash(0, "float32"),
-    }
-    assert len(others - {base.hash(0, "float32")}) == 4
-
-
-def test_an_experiment_of_ones_own(tmp_path):
-    path = tmp_path / "own.toml"
-    path.write_text(
-        """
-name = "own"
-title = "Synthetic digits"
-reproduces = "nothing"
-environment = { generator = "synthetic_digits", n_per_env = 30, n_classes = 5 }
-test = { p_e = [0.5], table = [0.9] }
-algorithms.erm = { objective = "erm", steps = 3 }
-"""
-    )
-    experiment = files.load(path)
-    assert experiment.test_p == [0.5, 0.9]
-    assert experiment.algorithms["erm"].label == "erm"
-    assert experiment.data(0).train[0].x.shape == (24, 5 * 196)
-
-
-BAD = {
-    "unknown table": (
-        "name = 'x'\ntests = 1",
-        "the experiment has no key 'tests'; did you mean 'test'",
-    ),
-    "missing table": ("name = 'x'", "the experiment has no title; add it"),
-    "not TOML": ("name =", "own.toml is not valid TOML: "),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_refused_file(tmp_path, case):
-    text, message = BAD[case]
-    path = tmp_path / "own.toml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        files.load(path)
 
 
 @pytest.mark.parametrize(
@@ -201,13 +254,19 @@ def test_refused_file(tmp_path, case):
         ("erm.steps=many", "algorithm 'erm': steps is 'many'; give a whole number"),
         ("p_e=[0.1, 2]", "test.p_e is 2; give a finite number from 0 to 1"),
         ("p_e=0.1", "test.p_e is 0.1; give a list"),
+        ("table=[]", r"test.table is \[\]; give a list"),
         ("generator=mnist", "unknown environment.generator 'mnist'; did you mean 'colored_mnist'"),
+        ("generator=[1]", r"environment.generator is \[1\]; give one line of text"),
         ("meta_irm.early_stopping={threshold=1}", "early_stopping has no arm; give one"),
         (
             "meta_irm.early_stopping={threshhold=1}",
             "early_stopping has no key 'threshhold'; did you mean 'threshold'",
         ),
+        ("early_stopping=3", "erm.early_stopping is 3; give a table"),
         ("erm.objective=irm", "unknown objective 'irm'; did you mean 'irmv1'"),
+        ("erm.objective=[1]", r"objective is \[1\]; give one line of text"),
+        ("erm.label=3", "erm.label is 3; give one line of text"),
+        ("erm.paper=3", "erm.paper is 3; give a table"),
     ],
 )
 def test_refused_override(text, message):
@@ -215,8 +274,118 @@ def test_refused_override(text, message):
         files.load("cmnist", [text])
 
 
+# ---- refusals ------------------------------------------------------------------------------------
+
+
 def test_refused_name():
-    with pytest.raises(ValueError, match="unknown experiment 'cmnst'; did you mean 'cmnist'"):
-        files.load("cmnst")
+    for name in ("cmnst", "search"):
+        with pytest.raises(ValueError, match=f"unknown experiment '{name}'; "):
+            files.load(name)
     with pytest.raises(FileNotFoundError, match="there is no file none.toml; give the path"):
         files.load("none.toml")
+
+
+HEAD = 'base = "cmnist"\n'
+BAD = [
+    # what is in the file
+    ("name =", "own.toml is not valid TOML: "),
+    ("tests = 1", "the experiment has no key 'tests'; did you mean 'test'"),
+    ("name = 'x'", "the experiment has no title; add it"),
+    ("[test]\np_e = [0.5]", "the experiment has no name; add it"),
+    (OWN.partition("algorithms")[0], "the experiment has no algorithms; add one"),
+    (OWN.partition("algorithms")[0] + "[algorithms]", "the experiment has no algorithms; add one"),
+    (OWN + "[algorithms.v_rex]", "algorithm 'v_rex': unknown objective ''"),
+    *(
+        (f"name = {name}", f"name is {name}, which goes into file names; give letters")
+        for name in ("''", "'a/b'", "'..'", "'a b'", "3")
+    ),
+    ('name = "a\\n"', "name is 'a\\n', which goes into file names"),
+    # types
+    (HEAD + "title = [1]", "title is [1]; give one line of text"),
+    (HEAD + "title = 'a'\nreproduces = 1", "reproduces is 1; give one line of text"),
+    (HEAD + 'title = "a\\nb"', "title is 'a\\nb'; give one line of text"),
+    (HEAD + 'title = "a\\u0000b"', "title is 'a\\x00b'; give one line of text"),
+    (HEAD + "artefacts = 'table1'", "artefacts is 'table1'; give a list"),
+    (HEAD + "minutes = 'few'", "minutes is 'few'; give a number >= 0"),
+    (HEAD + "keep_params = 1", "keep_params is 1; give True or False"),
+    (HEAD + "figures = 'accuracy'", "figures is 'accuracy'; give a list"),
+    (HEAD + "figures = [3]", "figures is 3; give one line of text"),
+    (HEAD + "figures = ['acuracy']", "unknown figure 'acuracy'; did you mean 'accuracy'"),
+    (HEAD + "environment = 3", "environment is 3; give a table"),
+    (HEAD + "environment.n_clases = 2", "[environment] has no key 'n_clases'; did you mean"),
+    (HEAD + "environment.n_classes = 'two'", "n_classes is 'two'; give 2, 5 or 10"),
+    (HEAD + "environment.train_p = 0.1", "environment.train_p is 0.1; give a list"),
+    (HEAD + "test = [0.1]", "test is [0.1]; give a table"),
+    (HEAD + "test.p_e = ['x']", "test.p_e is 'x'; give a number from 0 to 1"),
+    (HEAD + "test.table = ['train']", "test.table is ['train']; add one or more p_e"),
+    (HEAD + "test.columns = [0.1]", "test has no key 'columns'"),
+    (HEAD + "bounds = 3", "bounds is 3; give a table"),
+    (HEAD + '[bounds]\n"x" = "y"', "bounds.x is 'y'; give a number"),
+    (HEAD + "[bounds]\nx = [1, true]", "bounds.x is True; give a number"),
+    (HEAD + "bounds.x = [1, 2]", "the bound 'x' has 2 numbers for the columns [0.1, 0.2, 0.9]"),
+    (HEAD + "algorithms = 4", "algorithms is 4; give a table"),
+    (HEAD + "algorithms.erm = 4", "algorithms.erm is 4; give a table"),
+    (HEAD + "[algorithms.'a/b']\nbase = 'erm'", "is 'a/b', which goes into file names"),
+    (HEAD + "algorithms.erm.label = 4", "algorithms.erm.label is 4; give one line of text"),
+    (HEAD + "algorithms.erm.paper = [4, 1]", "algorithms.erm.paper is [4, 1]; give a table"),
+    (HEAD + "algorithms.erm.paper = { '0.1' = 3 }", "paper.0.1 is 3; give the published [mean, "),
+    (HEAD + "algorithms.erm.paper = { '0.1' = [3, 'x'] }", "paper.0.1 is 'x'; give a number"),
+    (
+        HEAD + "algorithms.erm.paper = { '0.10' = [3, 1] }",
+        "is '0.10'; give \"train\" or a p_e such",
+    ),
+    (HEAD + "algorithms.erm.paper = { test = [3, 1] }", "is 'test'; give \"train\" or a p_e such"),
+    (HEAD + "algorithms.erm.hidden = 'x'", "algorithm 'erm': hidden is 'x'; give a list of widths"),
+    (HEAD + "algorithms.erm.lr = [1]", "algorithm 'erm': lr is [1]; give a number"),
+    (HEAD + "algorithms.erm.l2 = 'x'", "algorithm 'erm': l2 is 'x'; give a number"),
+    # inheritance
+    (HEAD + "extends = 'cmnist'", "the experiment has no key 'extends'"),
+    ("base = 3", "base is 3; give one line of text"),
+    ("base = 'cmnst'", "unknown experiment in base 'cmnst'; did you mean 'cmnist'"),
+    (HEAD + "algorithms.erm.base = 'er'", "unknown algorithm in base 'er'; did you mean 'erm'"),
+    (
+        HEAD + "algorithms = { erm.base = 'irmv1', irmv1.base = 'erm' }",
+        "algorithm 'irmv1' is a base of itself",
+    ),
+    (HEAD + "rows = 'erm'", "rows is 'erm'; give a list of 1 or more"),
+    (HEAD + "rows = []", "rows is []; give a list of 1 or more"),
+    (HEAD + "rows = ['er']", "unknown algorithm in rows 'er'; did you mean 'erm'"),
+    (HEAD + "cases = ['a']", "cases is ['a']; give a table"),
+    (HEAD + "cases.a = 3", "cases.a is 3; give a table"),
+    (HEAD + "cases.a.title = 3", "cases.a.title is 3; give one line of text"),
+    (HEAD + "cases.a.figures = []", "cases.a has no key 'figures'"),
+    (HEAD + "cases.'a b' = {}", "a key of cases is 'a b', which goes into file names"),
+    (HEAD + "quick = 3", "quick is 3; give a table"),
+    (HEAD + "quick.title = 'x'", "quick has no key 'title'"),
+    (HEAD + "cases.a = {}\ngrid.lr = [1]", "has [cases] and [grid]; give one of them"),
+    (HEAD + "grid = 3", "grid is 3; give a table"),
+    (HEAD + "grid.lr = 3", "grid.lr is 3; give a list"),
+    (HEAD + "grid.rl = [1]", "[grid] knows no key 'rl'; did you mean 'lr'"),
+    (HEAD + "grid = { lr = [1], name = 'a{}{}' }", "the name 'a{}{}' or the title 'lr {}' of"),
+    (HEAD + "grid = { lr = [1, 2], name = 'a' }", "two cases of [grid] are called 'a'"),
+    (HEAD + "grid.hidden = [[1, 2]]", "is '[1, 2]', which goes into file names"),
+    # what is drawn as a figure
+    (HEAD + "title = '$\\frac{$'", "Matplotlib cannot draw the mathematics in '$\\\\frac{$'"),
+    (HEAD + "algorithms.erm.label = '$x^{$'", "Matplotlib cannot draw the mathematics in '$x^{$'"),
+    (HEAD + "cases.a.title = '$\\a$'", "Matplotlib cannot draw the mathematics in '$\\\\a$'"),
+    (HEAD + "bounds.'$}$' = 3", "Matplotlib cannot draw the mathematics in '$}$'"),
+    # searches
+    (HEAD + "search = 3", "search is 3; give a table"),
+    (HEAD + "search.erm = 3", "search.erm is 3; give a table"),
+    (HEAD + "search.erm.criterion = 3", "search.erm.criterion is 3; give one line of text"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_a_wrong_file_is_one_sentence_before_anything_is_written(
+    tmp_path, monkeypatch, capsys, text, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text(text)
+    assert main(["own.toml"]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+    assert message in error
+    assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]

@@ -25,11 +25,11 @@ RICH = {"inner_lr": 0.3, "std_weight": 0.5, "inner_steps": 2, "inner_l2": 0.02, 
 
 
 @contextmanager
-def cut(threads="", chunk_bytes=1, kept_bytes=sums.KEPT_BYTES):
+def cut(threads="", chunk_bytes=1, cache_bytes=sums.CACHE_BYTES):
     """Make chunks of 16 samples, so that small environments have several chunks and parts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sums, "CHUNK_BYTES", chunk_bytes)
-        patch.setattr(sums, "KEPT_BYTES", kept_bytes)
+        patch.setattr(sums, "CACHE_BYTES", cache_bytes)
         patch.setenv("OPENBLAS_NUM_THREADS", str(threads))
         yield
 
@@ -190,8 +190,8 @@ def test_what_is_kept_changes_no_bit(name, kind, monkeypatch):
         envs, hyper = PAINTED[kind]().train, RICH if name == "meta_irm" else hyper
         params = init_mlp((envs[0].shape[1], 9, 6, 5), 0)
     results, chunk = [], 16 * 8 * sum(len(b) for _, b in params[:-1])  # bytes
-    for kept_bytes in (sums.KEPT_BYTES, 0, chunk - 8, chunk, 3 * chunk + 8):
-        with cut(threads=1, kept_bytes=kept_bytes):
+    for cache_bytes in (sums.CACHE_BYTES, 0, chunk - 8, chunk, 3 * chunk + 8):
+        with cut(threads=1, cache_bytes=cache_bytes):
             results.append(bits(fast.value_and_grad(name, params, envs, **hyper)))
     assert results == 5 * results[:1]
 
@@ -318,18 +318,18 @@ def test_saturated_logits_behind_a_hidden_layer(name, wrong, size, n_out):
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
-@pytest.mark.parametrize("optimizer", [lambda: Adam(0.01), lambda: SGD(0.1)], ids=["Adam", "SGD"])
+@pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(0.1)], ids=["Adam", "SGD"])
 def test_ten_training_steps(optimizer, n_classes):
     envs = synthetic_digits(0, 60, n_classes=n_classes, validation=0).train
     start = init_mlp((196 * n_classes, 12, 1 if n_classes == 2 else n_classes), 1)
-    thetas, optimizers = [start, start], [optimizer(), optimizer()]
+    thetas, states = [start, start], [optimizer.init(start)] * 2
     for step in range(10):
         noise = noise_for(start, 2, 2, step)
         for k, module in enumerate((spec, fast)):
             _, gradient = module.value_and_grad(
                 "meta_irm", thetas[k], envs, gradient_noise=noise, **RICH
             )
-            thetas[k] = optimizers[k].step(thetas[k], gradient)
+            thetas[k], states[k] = optimizer.update(gradient, states[k], thetas[k])
         one, other = (tree_map(np.subtract, theta, start) for theta in thetas)
         assert_close((0, one), (0.0, other), tolerance=1e-9)
 

@@ -18,7 +18,7 @@ def small_budget(monkeypatch):
     """One thread that starts with nothing, and a budget that is soon used up."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setattr(sums, "_local", threading.local())
-    monkeypatch.setattr(sums, "KEPT_BYTES", 2**20)
+    monkeypatch.setattr(sums, "CACHE_BYTES", 2**20)
 
 
 def peak(n=2000, n_envs=2, **hyper):

@@ -1,10 +1,10 @@
 """The HTML page: every table, figure and fact of the run folders, in one file."""
 
-import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
-from small_sweeps import SMALL
+from small_sweeps import OPTIONS
 
 from metairm_np.cli import main
 from metairm_np.experiments.files import available, load_study
@@ -37,24 +37,10 @@ class Checker(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Return a folder with a run folder in it."""
-    out = tmp_path_factory.mktemp("page")
-    settings = [part for text in SMALL for part in ("--set", text)]
-    assert (
-        main(
-            [
-                "cmnist",
-                *settings,
-                "--algorithms",
-                "erm,v_rex",
-                "--trials",
-                "2",
-                "--out",
-                str(out / "runs"),
-            ]
-        )
-        == 0
-    )
-    return out / "runs"
+    out = str(tmp_path_factory.mktemp("page") / "runs")
+    options = [*OPTIONS, "--algorithms", "erm,v_rex", "--trials", "2", "--out", out]
+    assert main(["cmnist", *options]) == 0
+    return Path(out)
 
 
 def test_page_is_whole_and_needs_no_other_file(folder):
@@ -66,10 +52,9 @@ def test_page_is_whole_and_needs_no_other_file(folder):
     assert all(link.startswith(("data:", "#")) for link in checker.loaded)
     assert 'name="viewport"' in text
     assert {"ERM", "V-REx", "optimal invariant model", "16.4 ± 0.8"} <= set(checker.cells)
-    assert len(re.findall(r"<img ", text)) == 1
-    assert "audited against autograd: " in text
-    for fact in ("numpy", "float32", "hours of computing"):
-        assert f"<dt>{fact}</dt>" in text or f"<dd>{fact}</dd>" in text
+    assert text.count("<img ") == 1
+    for fact in ("audited against autograd: ", "numpy</dt>", "float32</dd>", "of computing</dt>"):
+        assert fact in text
 
 
 def test_a_figure_is_drawn_anew_only_where_a_trial_is_newer(folder, monkeypatch):

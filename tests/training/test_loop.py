@@ -1,51 +1,86 @@
 """The training loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from problems import HYPER, flat
 
 from metairm_np import fast, init_mlp, spec
+from metairm_np._autodiff import tree_map
 from metairm_np._seeds import INIT, NOISE, child
 from metairm_np.environments import Environment, synthetic_digits
-from metairm_np.optimizers import Adam
-from metairm_np.training import Settings, train
+from metairm_np.optimizers import SGD, Adam
+from metairm_np.training import RunOptions, Settings, StoppingRule, train
 from metairm_np.training.audit import Audit
+from metairm_np.training.loop import first_state, trajectory
 from metairm_np.training.settings import random_hyper
-from metairm_np.training.stopping import EarlyStopping, StoppingRule
+from metairm_np.training.state import stream
 
 TRIAL = synthetic_digits(0, 60, validation=0.2)
+START = init_mlp((392, 8, 1), child(0, INIT))
+META = HYPER["meta_irm"]
 
 
-def run(settings, seed=0, trial=TRIAL, **options):
-    return train(
-        settings, trial.train, trial.validation, seed, n_classes=trial.n_classes, **options
-    )
+def run(settings, seed=0, trial=TRIAL, test=(), **options):
+    envs, validation, n_classes = trial.train, trial.validation, trial.n_classes
+    options = RunOptions(**options)
+    return train(settings, envs, validation, seed, n_classes=n_classes, test=test, run=options)
 
 
 def settings(objective="erm", **options):
-    hyper = options.pop("hyper", HYPER[objective])
-    return Settings(
-        **{
-            "objective": objective,
-            "hyper": hyper,
-            "hidden": (8,),
-            "steps": 5,
-            "lr": 0.01,
-            **options,
-        }
-    )
+    given = {"hyper": HYPER[objective], "hidden": (8,), "steps": 5, "lr": 0.01, **options}
+    return Settings(objective, **given)
 
 
-@pytest.mark.parametrize("objective", sorted(HYPER))
-def test_each_step_is_one_optimizer_step_along_the_objective(objective):
-    result = run(settings(objective, l2=0.01), engine=spec)
-    params, optimizer = init_mlp((392, 8, 1), child(0, INIT)), Adam(0.01)
+STEPS = {  # settings, the keywords of each step, and what the objective is divided by
+    **{name: (settings(name, l2=0.01), lambda step, h=h: (h, 1)) for name, h in HYPER.items()},
+    "annealing": (
+        settings("irmv1", hyper={"penalty_weight": 0.5}, anneal_steps=2, l2=0.01),
+        lambda step: ({"penalty_weight": 1.0 if step < 2 else 0.5}, 1),
+    ),
+    "annealing irmv1, rescaled": (
+        settings("irmv1", hyper={"penalty_weight": 50.0}, anneal_steps=2, rescale=True, l2=0.01),
+        lambda step: ({"penalty_weight": 1.0}, 1) if step < 2 else ({"penalty_weight": 50.0}, 50),
+    ),
+    "annealing v_rex, sgd": (
+        settings("v_rex", hyper={"penalty_weight": 9.0}, anneal_steps=3, optimizer="sgd", l2=0.01),
+        lambda step: ({"penalty_weight": 1.0 if step < 3 else 9.0}, 1),
+    ),
+    "annealing mm_rex, rescaled, sgd with momentum": (
+        settings(
+            "mm_rex",
+            hyper={"lambda_min": -4.0},
+            anneal_steps=2,
+            rescale=True,
+            optimizer="sgd",
+            momentum=0.5,
+            l2=0.01,
+        ),
+        lambda step: ({"lambda_min": 0.0}, 1) if step < 2 else ({"lambda_min": -4.0}, 9.0),
+    ),
+    "l2 in the inner steps": (
+        settings("meta_irm", l2=0.1, inner_l2=True),
+        lambda step: ({**META, "inner_l2": 0.1}, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_each_step_is_one_optimizer_step_along_the_objective(case):
+    chosen, step_of = STEPS[case]
+    result = run(chosen, engine=spec)
+    params = START
+    optimizer = Adam(0.01) if chosen.optimizer == "adam" else SGD(0.01, chosen.momentum)
+    state = optimizer.init(params)
     for row in result.history[:-1]:
+        hyper, divisor = step_of(row["step"])
         value, gradient = spec.value_and_grad(
-            objective, params, TRIAL.train, l2=0.01, **HYPER[objective]
+            chosen.objective, params, TRIAL.train, l2=chosen.l2, **hyper
         )
-        assert row["objective"] == value
-        params = optimizer.step(params, gradient)
+        assert row["objective"] == value / divisor
+        gradient = tree_map(lambda g, d=divisor: g / d, gradient)
+        params, state = optimizer.update(gradient, state, params)
     np.testing.assert_array_equal(flat(result.params), flat(params))
     assert (result.status, result.step, result.last_step) == ("completed", 5, 5)
 
@@ -57,55 +92,23 @@ def test_history_holds_what_the_figures_need():
         history = run(settings(objective), test=test, log_every=2).history
         assert [row["step"] for row in history] == list(range(6))
         assert all(len(row["validation_risk"]) == 2 for row in history)
-        full = {"risk", "accuracy", "validation_accuracy", "test_accuracy"} | own.get(
-            objective, set()
-        )
+        full = {"risk", "accuracy", "validation_accuracy", "test_accuracy"}
+        full |= own.get(objective, set())
         for row in history:
             assert (full <= row.keys()) == (row["step"] in (0, 2, 4, 5))
         assert all(("objective" in row) == (row["step"] < 5) for row in history)
         last = history[-1]
         assert last["validation_sigma"] == np.std(last["validation_risk"])
-        assert len(last["test_accuracy"]) == 2
-    assert len(last["risk"]) == 2
+        assert len(last["test_accuracy"]) == len(last["risk"]) == 2
 
 
 def test_logged_quantities_are_those_of_the_spec():
     seen = run(settings("meta_irm", steps=0), engine=spec).history[0]
-    params = init_mlp((392, 8, 1), child(0, INIT))
-    L = spec.meta_losses(params, TRIAL.train, 0.3)
-    assert seen["meta_loss"] == L.tolist()
-    assert seen["sigma"] == np.std(L)
-    assert seen["risk"] == [spec.risk(params, env) for env in TRIAL.train]
+    L = spec.meta_losses(START, TRIAL.train, 0.3)
+    assert (seen["meta_loss"], seen["sigma"]) == (L.tolist(), np.std(L))
+    assert seen["risk"] == [spec.risk(START, env) for env in TRIAL.train]
     seen = run(settings("irmv1", steps=0), engine=spec).history[0]
-    assert seen["penalty"] == [spec.irmv1_penalty(params, env) for env in TRIAL.train]
-
-
-@pytest.mark.parametrize("objective", ["irmv1", "v_rex", "mm_rex"])
-def test_annealing_and_rescaling(objective):
-    name, initial, weight = (
-        ("lambda_min", 0.0, 9.0) if objective == "mm_rex" else ("penalty_weight", 1.0, 50.0)
-    )
-    final = -4.0 if objective == "mm_rex" else 50.0
-    annealed = settings(
-        objective,
-        hyper={name: final},
-        anneal_steps=2,
-        rescale=True,
-        l2=0.01,
-        optimizer="sgd",
-        steps=4,
-    )
-    result = run(annealed, engine=spec)
-    params = init_mlp((392, 8, 1), child(0, INIT))
-    for row in result.history[:-1]:
-        hyper, divisor = ({name: initial}, 1.0) if row["step"] < 2 else ({name: final}, weight)
-        value, gradient = spec.value_and_grad(objective, params, TRIAL.train, l2=0.01, **hyper)
-        assert row["objective"] == value / divisor
-        params = [
-            (W - 0.01 * dW / divisor, b - 0.01 * db / divisor)
-            for (W, b), (dW, db) in zip(params, gradient)
-        ]
-    np.testing.assert_allclose(flat(result.params), flat(params), rtol=1e-12)
+    assert seen["penalty"] == [spec.irmv1_penalty(START, env) for env in TRIAL.train]
 
 
 @pytest.mark.parametrize("objective", sorted(HYPER))
@@ -121,25 +124,21 @@ def test_both_engines_give_the_same_history(objective):
     np.testing.assert_allclose(flat(one.params), flat(other.params), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"dropgrad": 0.2}, {"sample_pairs": True}, {"hyper": {**HYPER["meta_irm"], "inner_l2": True}}],
-)
-def test_options_of_meta_irm_change_the_trajectory_and_repeat_bit_for_bit(options):
-    trial = synthetic_digits(0, 60, train_p=(0.1, 0.2, 0.3))
+@pytest.mark.parametrize("options", [{"dropgrad": 0.2}, {"sample_pairs": True}])
+def test_random_options_change_the_trajectory_and_repeat_bit_for_bit(options):
+    trial = synthetic_digits(0, 60, train_p=(0.1, 0.2, 0.3), validation=0)
     plain = run(settings("meta_irm", l2=0.1), trial=trial)
     one, two = (run(settings("meta_irm", l2=0.1, **options), trial=trial) for _ in range(2))
     np.testing.assert_array_equal(flat(one.params), flat(two.params))
     assert one.history == two.history
+    assert "validation_risk" not in one.history[0]
     assert np.abs(flat(one.params) - flat(plain.params)).max() > 1e-6
 
 
 def test_dropgrad_noise_has_mean_one_and_variance_p_over_q():
-    params = init_mlp((392, 50, 1), 0)
-    dropgrad = settings("meta_irm", dropgrad=0.2, hyper={**HYPER["meta_irm"], "inner_steps": 2})
-    noise = random_hyper(dropgrad, np.random.default_rng(child(0, NOISE)), params, 3)[
-        "gradient_noise"
-    ]
+    params, rng = init_mlp((392, 50, 1), 0), np.random.default_rng(child(0, NOISE))
+    dropgrad = settings("meta_irm", dropgrad=0.2, hyper={**META, "inner_steps": 2})
+    noise = random_hyper(dropgrad, rng, params, 3)["gradient_noise"]
     assert (len(noise), len(noise[0]), len(noise[0][0])) == (3, 2, 2)
     draws = np.concatenate([flat(step) for env in noise for step in env])
     assert abs(draws.mean() - 1) < 5 * 0.5 / len(draws) ** 0.5
@@ -158,28 +157,30 @@ def test_sampled_pairs_have_one_other_environment_each():
 
 
 def test_same_seed_same_bits_and_another_seed_other_bits():
-    one, two, other = (
-        run(settings(), 3),
-        run(settings(), np.random.SeedSequence(3)),
-        run(settings(), 4),
-    )
+    one, two, other = (run(settings(), seed) for seed in (3, np.random.SeedSequence(3), 4))
     np.testing.assert_array_equal(flat(one.params), flat(two.params))
     assert (flat(one.params) != flat(other.params)).any()
 
 
 class Wrong:
-    """The fast engine with a gradient that is `error` of its largest entry off in one place, from call number `after` on."""
+    """The fast engine, with `error` of the largest entry added to one entry of each gradient.
 
-    def __init__(self, error, after=0):
-        self.error, self.after, self.calls = error, after, 0
+    Only from call number `after` on; and, if `sample` is given, only wherever this sample is among
+    those that the gradient is for, as at a ReLU's kink.
+    """
+
+    def __init__(self, error, after=0, sample=None):
+        self.error, self.after, self.sample, self.calls = error, after, sample, 0
 
     def __getattr__(self, name):
         return getattr(fast, name)
 
-    def value_and_grad(self, *arguments, **hyper):
-        value, gradient = fast.value_and_grad(*arguments, **hyper)
+    def value_and_grad(self, name, params, envs, **hyper):
+        value, gradient = fast.value_and_grad(name, params, envs, **hyper)
         self.calls += 1
-        if self.calls > self.after:
+        if self.calls > self.after and (
+            self.sample is None or any((env.x == self.sample).all(axis=1).any() for env in envs)
+        ):
             gradient[-1][1][0] += self.error * np.abs(flat(gradient)).max()
         return value, gradient
 
@@ -188,57 +189,38 @@ class Wrong:
 @pytest.mark.parametrize("objective", sorted(HYPER))
 def test_an_engine_that_is_wrong_fails_the_audit_and_a_right_one_passes(objective, dtype, limit):
     trial = synthetic_digits(0, 60, validation=0.2, dtype=dtype)
-    good = run(settings(objective, steps=7), trial=trial, audit_every=3)
+
+    def audited(engine):
+        return run(settings(objective, steps=7), trial=trial, engine=engine, audit_every=3)
+
+    good = audited(fast)
     assert (good.status, good.audit["checks"]) == ("completed", 4)  # steps 0, 3, 6 and the last
     assert 0 < good.audit["largest"] < limit == good.audit["limit"]
-    assert (
-        run(settings(objective, steps=7), trial=trial, engine=Wrong(0.1 * limit)).status
-        == "completed"
-    )
-    bad = run(settings(objective, steps=7), trial=trial, engine=Wrong(3 * limit))
+    assert audited(Wrong(0.1 * limit)).status == "completed"
+    bad = audited(Wrong(3 * limit))
     assert (bad.status, bad.last_step) == ("failed audit", 0)
     assert bad.audit["largest"] == pytest.approx(3 * limit, rel=0.1)
     assert "FAILED ITS AUDIT at step 0" in bad.message
-
-
-class WrongAt:
-    """The fast engine with a gradient that is 1 % off wherever one sample is among those it is for, as at a ReLU's kink."""
-
-    def __init__(self, sample):
-        self.sample, self.calls = sample, 0
-
-    def value_and_grad(self, name, params, envs, **hyper):
-        value, gradient = fast.value_and_grad(name, params, envs, **hyper)
-        self.calls += 1
-        if any((env.x == self.sample).all(axis=1).any() for env in envs):
-            gradient[-1][1][0] += 0.01 * np.abs(flat(gradient)).max()
-        return value, gradient
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_sample_at_a_kink_fails_no_audit(seed):
     rng = np.random.default_rng(0)
     envs = [Environment(rng.normal(size=(1024, 3)), rng.integers(0, 2, 1024)) for _ in range(2)]
-    engine = WrongAt(envs[0].x[seed])
-    audit = Audit(engine, seed)
-    outcomes = [audit.passes("erm", init_mlp((3, 4, 1), seed), envs) for _ in range(10)]
-    assert all(outcomes)
-    assert (
-        0 < audit.repeated == engine.calls - 10
-    )  # met in some of the ten, and never in both halves
+    engine, audit = Wrong(0.01, sample=envs[0].x[seed]), Audit(stream(seed))
+    for _ in range(10):
+        audit = audit.compare(engine, "erm", init_mlp((3, 4, 1), seed), envs)
+        assert audit.passed
+    assert 0 < audit.repeated == engine.calls - 10  # met in some of the ten, never in both halves
 
 
-def test_the_last_step_and_every_nth_are_audited():
-    assert (
-        run(settings(steps=7), engine=Wrong(1e-3, after=8), audit_every=100).status
-        == "failed audit"
-    )  # one for the audit
-    late = run(settings(steps=7), engine=Wrong(1e-3, after=4), audit_every=2)
-    assert (late.status, late.last_step) == ("failed audit", 2)
-
-
-def test_an_engine_that_gives_nan_is_no_result():
-    assert run(settings(), engine=Wrong(np.nan)).status == "diverged"
+@pytest.mark.parametrize(
+    ("steps", "engine", "every", "last"),
+    [(7, Wrong(1e-3, 8), 100, 7), (7, Wrong(1e-3, 4), 2, 2), (0, Wrong(np.nan), 1, 0)],
+)
+def test_the_last_step_and_every_nth_are_audited(steps, engine, every, last):
+    result = run(settings(steps=steps), engine=engine, audit_every=every)
+    assert (result.status, result.last_step) == ("failed audit", last)
 
 
 def test_audits_do_not_change_the_trajectory():
@@ -248,59 +230,61 @@ def test_audits_do_not_change_the_trajectory():
 
 def test_early_stopping_restores_the_best_parameters():
     sigmas = [row["validation_sigma"] for row in run(settings(steps=40, lr=0.05)).history]
-    rule = StoppingRule(
-        threshold=sigmas[3], arm=sigmas[3], warmup=3, patience=2
-    )  # step 3 arms it and is a candidate
+    # step 3 arms it and is a candidate
+    rule = StoppingRule(threshold=sigmas[3], arm=sigmas[3], warmup=3, patience=2)
     best = next(t for t in range(3, 41) if sigmas[t] == min(sigmas[3 : t + 3]))
     rows = []
     result = run(settings(steps=40, lr=0.05, early_stopping=rule), on_step=rows.append)
     assert (result.status, result.step, result.last_step) == ("stopped early", best, best + 2)
+    assert f"keeping step {best}, where the environments' risks agreed best" in result.message
     assert rows == result.history
     assert len(rows) == best + 3
     again = run(settings(steps=best, lr=0.05))
     np.testing.assert_array_equal(flat(result.params), flat(again.params))
 
 
-def test_early_stopping_may_watch_all_samples_of_each_environment():
-    seen = []
-
-    class Watching(EarlyStopping):
-        def update(self, step, risks, params):
-            seen.append(risks)
-            return super().update(step, risks, params)
-
-    rule = StoppingRule(threshold=0.0, arm=1e9, samples="all")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("metairm_np.training.loop.EarlyStopping", Watching)
-        run(settings(steps=0, early_stopping=rule))
-    params = init_mlp((392, 8, 1), child(0, INIT))
-    together = [
-        spec.risk(params, Environment(np.concatenate([a.x, b.x]), np.concatenate([a.y, b.y])))
+@pytest.mark.parametrize("samples", ["validation", "all"])
+def test_early_stopping_watches_the_samples_that_it_says(samples):
+    chosen = settings(early_stopping=StoppingRule(threshold=0.0, arm=1e9, samples=samples))
+    state = first_state(chosen, TRIAL.train, 0, 2)
+    step = next(trajectory(chosen, fast, TRIAL.train, TRIAL.validation, state))
+    watched = [
+        Environment(np.concatenate([a.x, b.x]), np.concatenate([a.y, b.y]))
         for a, b in zip(TRIAL.train, TRIAL.validation)
     ]
-    np.testing.assert_allclose(seen, [together], rtol=1e-12)
+    envs = watched if samples == "all" else TRIAL.validation
+    np.testing.assert_allclose(step.stopping.risks, spec.risks(START, envs), rtol=1e-12)
 
 
-def test_rule_that_never_fires_says_so():
-    rule = StoppingRule(threshold=0.0, arm=1e9)
+def test_a_target_that_is_met_and_a_rule_that_never_fires_say_so():
+    start = np.mean(run(settings(steps=0)).history[0]["validation_risk"])
+    rule = StoppingRule(threshold=start, arm=start, warmup=2, target_risk=0.0)
     result = run(settings(early_stopping=rule))
+    assert (result.status, result.step) == ("stopped early", 2)
+    assert "where the risk was nearest to its target" in result.message
+    result = run(settings(early_stopping=StoppingRule(threshold=0.0, arm=1e9)))
     assert (result.status, result.step) == ("completed", 5)
     assert "without meeting the stopping threshold" in result.message
 
 
-def test_divergence_keeps_history_and_says_where():
-    result = run(
-        settings("meta_irm", hyper={"inner_lr": 1e200, "std_weight": 0.0}, optimizer="sgd")
-    )
-    assert result.status == "diverged"
-    assert f"not finite at step {result.last_step}" in result.message
-    assert len(result.history) == result.last_step + 1
-    assert np.isfinite(flat(result.params)).all()
+META_SGD = settings("meta_irm", hyper={"inner_lr": 1e200, "std_weight": 0.0}, optimizer="sgd")
 
 
-def test_divergence_at_the_very_last_update_is_noticed():
-    result = run(settings(steps=1, lr=1e308, optimizer="sgd"))
-    assert (result.status, result.last_step) == ("diverged", 1)
+@pytest.mark.parametrize(
+    ("chosen", "options", "last"),
+    [
+        (META_SGD, {}, 0),
+        (settings(steps=1, lr=1e308, optimizer="sgd"), {}, 1),  # at the very last update
+        (settings(lr=1e308, optimizer="sgd"), {"log_every": 1}, 1),
+        (settings(), {"engine": Wrong(np.nan)}, 0),
+        (replace(META_SGD, steps=0), {}, 0),  # seen by the audit alone
+    ],
+)
+def test_divergence_keeps_history_and_says_where(chosen, options, last):
+    result = run(chosen, **options)
+    assert (result.status, result.last_step) == ("diverged", last)
+    assert f"not finite at step {last}" in result.message
+    assert len(result.history) == last + 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -314,76 +298,52 @@ def test_dtype_and_classes(dtype, n_classes):
 
 def test_erm_learns_colour_and_greyscale_cannot():
     trial = synthetic_digits(2, 500)
-    erm = run(settings(steps=100), trial=trial)
-    grey = run(settings(steps=100), trial=trial.greyscale())
-    assert spec.accuracy(erm.params, trial.test(0.1)) > 0.8
-    assert spec.accuracy(erm.params, trial.test(0.9)) < 0.4
     twin = trial.greyscale()
-    assert (
-        spec.accuracy(grey.params, twin.test(0.1))
-        == spec.accuracy(grey.params, twin.test(0.9))
-        > 0.6
-    )
+    erm, grey = (run(settings(steps=100), trial=one).params for one in (trial, twin))
+    assert spec.accuracy(erm, trial.test(0.1)) > 0.8
+    assert spec.accuracy(erm, trial.test(0.9)) < 0.4
+    assert spec.accuracy(grey, twin.test(0.1)) == spec.accuracy(grey, twin.test(0.9)) > 0.6
 
 
-BAD = {
-    "objective": (
-        {"objective": "irm"},
-        ValueError,
-        "unknown objective 'irm'; did you mean 'irmv1'",
-    ),
-    "hyper": ({"hyper": {"inner_lr": 1}}, TypeError, "erm takes no keyword 'inner_lr'"),
-    "missing hyper": (
-        {"objective": "v_rex", "hyper": {}},
-        TypeError,
-        "missing 1 required .*'penalty_weight'",
-    ),
-    "optimizer": ({"optimizer": "adm"}, ValueError, "unknown optimizer 'adm'; did you mean 'adam'"),
-    "init": ({"init": "zero"}, ValueError, "unknown init 'zero'"),
-    "hidden": ({"hidden": 256}, TypeError, r"hidden is 256; give a list of widths such as \[256\]"),
-    "width": ({"hidden": [0]}, ValueError, "a width in hidden is 0"),
-    "lr": ({"lr": -1}, ValueError, "lr is -1"),
-    "steps": ({"steps": 2.5}, TypeError, "steps is 2.5; give a whole number"),
-    "dropgrad": (
-        {"objective": "meta_irm", "hyper": HYPER["meta_irm"], "dropgrad": 1.0},
-        ValueError,
-        "dropgrad is 1.0",
-    ),
-    "dropgrad without inner step": (
-        {"dropgrad": 0.1},
-        ValueError,
-        "dropgrad and sample_pairs are for meta_irm",
-    ),
-    "sampled pairs of the same environment": (
-        {
-            "objective": "meta_irm",
-            "hyper": {**HYPER["meta_irm"], "same_env": True},
-            "sample_pairs": True,
-        },
-        ValueError,
-        "leave one of them out",
-    ),
-    "annealing without penalty": (
-        {"anneal_steps": 5},
-        ValueError,
-        "'erm' has none; leave them out",
-    ),
-    "switch": ({"greyscale": "no"}, TypeError, "greyscale is 'no'; give True or False"),
-}
+FOR_META = {"objective": "meta_irm", "hyper": META}
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_refused(case):
-    options, kind, message = BAD[case]
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"objective": "irm"}, ValueError, "unknown objective 'irm'; did you mean 'irmv1'"),
+        ({"hyper": {"inner_lr": 1}}, TypeError, "erm takes no keyword 'inner_lr'"),
+        ({"objective": "v_rex"}, TypeError, "missing 1 required .*'penalty_weight'"),
+        ({"optimizer": "adm"}, ValueError, "unknown optimizer 'adm'; did you mean 'adam'"),
+        ({"init": "zero"}, ValueError, "unknown init 'zero'"),
+        ({"hidden": 256}, TypeError, r"hidden is 256; give a list of widths such as \[256\]"),
+        ({"hidden": [0]}, ValueError, "a width in hidden is 0"),
+        ({"lr": -1}, ValueError, "lr is -1"),
+        ({"steps": 2.5}, TypeError, "steps is 2.5; give a whole number"),
+        ({**FOR_META, "dropgrad": 1.0}, ValueError, "dropgrad is 1.0"),
+        ({"dropgrad": 0.1}, ValueError, "inner_l2 are for meta_irm, the objective is 'erm'"),
+        ({"inner_l2": True}, ValueError, "inner_l2 are for meta_irm, the objective is 'erm'"),
+        (
+            {**FOR_META, "hyper": {**META, "same_env": True}, "sample_pairs": True},
+            ValueError,
+            "leave one of them out",
+        ),
+        ({"anneal_steps": 5}, ValueError, "'erm' has none; leave them out"),
+        ({"greyscale": "no"}, TypeError, "greyscale is 'no'; give True or False"),
+        ({**FOR_META, "inner_l2": 0.1}, TypeError, "inner_l2 is 0.1; give True or False"),
+    ],
+)
+def test_refused(options, kind, message):
     with pytest.raises(kind, match=message):
         Settings(**{"objective": "erm", **options})
 
 
-def test_refused_for_the_data_at_hand():
+def test_refused_for_the_data_at_hand_and_for_the_run():
     rule = StoppingRule(threshold=0.1, arm=0.2)
-    with pytest.raises(
-        ValueError, match="early stopping compares 2 or more validation sets, got 0"
-    ):
+    with pytest.raises(ValueError, match="early stopping compares 2 or more .*, got 0"):
         train(settings(early_stopping=rule), TRIAL.train, [], 0)
     with pytest.raises(ValueError, match="meta_irm needs 2 or more environments, got 1"):
         train(settings("meta_irm"), TRIAL.train[:1], [], 0)
+    for option in ("audit_every", "log_every"):
+        with pytest.raises(ValueError, match=f"{option} is 0; give a whole number >= 1"):
+            RunOptions(**{option: 0})

@@ -8,7 +8,8 @@ from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 
 @mistake(
     "mean over environments",
-    "risks and penalties are averaged over the environments, as in the published codes of IRM and in DomainBed",
+    "risks and penalties are averaged over the environments, as in the published codes of IRM and "
+    "in DomainBed",
     "sum over environments as Eq. 1 and 2 do, or multiply by their number",
 )
 def _(s):
@@ -55,7 +56,8 @@ def _(s):
 
 @mistake(
     "IRMv1 penalty from two half-batches",
-    "the product of the derivatives on the samples 0, 2, ... and 1, 3, ..., DomainBed's and the IRM paper's unbiased estimate",
+    "the product of the derivatives on the samples 0, 2, ... and 1, 3, ..., DomainBed's and the "
+    "IRM paper's unbiased estimate",
     "square the derivative over all samples of the environment",
 )
 def _(s):
@@ -64,7 +66,8 @@ def _(s):
 
 @mistake(
     "IRMv1 penalty over a vector scale",
-    "the dummy is a vector of ones, one for each output, and the penalty the squared norm of the gradient",
+    "the dummy is a vector of ones, one for each output, and the penalty the squared norm of the "
+    "gradient",
     "use one scalar w = 1 that multiplies all outputs",
 )
 def _(s):
@@ -73,7 +76,8 @@ def _(s):
 
 @mistake(
     "IRMv1 penalty without gradient",
-    "the penalty's own graph is not kept (create_graph missing): it shows in the value, but trains nothing",
+    "the penalty's own graph is not kept (create_graph missing): it shows in the value, but trains "
+    "nothing",
     "compute the derivative by w with create_graph=True, and do not detach it",
 )
 def _(s):

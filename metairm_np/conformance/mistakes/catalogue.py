@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from metairm_np import spec
 from metairm_np.conformance.backends import copy_of_spec
 
 MISTAKES = {}
@@ -17,7 +16,7 @@ MISTAKES = {}
 
 @dataclass(frozen=True)
 class Mistake:
-    """A known mistake: its name, how it comes about, what mends it, and the equation written wrongly."""
+    """A known mistake: name, cause, remedy, and the equation written wrongly."""
 
     name: str
     cause: str
@@ -27,11 +26,8 @@ class Mistake:
 
     def edits(self):
         """Return the edit of each variant, a function of the copy of the spec."""
-        return (
-            [self.edit]
-            if not self.variants
-            else [lambda s, v=v: self.edit(s, v) for v in self.variants]
-        )
+        variants = [lambda s, v=v: self.edit(s, v) for v in self.variants]
+        return variants or [self.edit]
 
     @cache  # noqa: B019  the catalogue lives as long as the process
     def backends(self):
@@ -45,9 +41,6 @@ def changed_spec(*edits):
     for edit in edits:
         edit(s)
     s.OBJECTIVES = {name: getattr(s, name) for name in s.OBJECTIVES}
-    s.objective_keywords = (
-        spec.objective_keywords
-    )  # the wrong functions' signatures do not have them
     return s
 
 

@@ -6,14 +6,23 @@ from metairm_np._autodiff import tree_map
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 from metairm_np.mlp import squared_norm
 
+
+def from_step(t, given):
+    """Return the options of `inner_loop` from step t on."""
+    noise = given.get("gradient_noise")
+    return {**given, "gradient_noise": noise and noise[t:]}
+
+
 # ---- the graph -----------------------------------------------------------------------------------
 
 
 @mistake(
     "first-order leak",
-    "the graph is cut at the inner step (create_graph missing, detach, stop_gradient, .data, a plain NumPy call): "
+    "the graph is cut at the inner step (create_graph missing, detach, stop_gradient, .data, a "
+    "plain NumPy call): "
     "theta' is taken as theta plus a constant",
-    "keep the inner gradient's graph: torch.autograd.grad(..., create_graph=True), jax.grad inside jax.grad",
+    "keep the inner gradient's graph: torch.autograd.grad(..., create_graph=True), jax.grad inside "
+    "jax.grad",
 )
 def _(s):
     wrap(
@@ -25,7 +34,8 @@ def _(s):
 
 @mistake(
     "first-order leak in one environment",
-    "the graph is cut at the inner step of one environment, the first or the last, say, where a loop treats it differently",
+    "the graph is cut at the inner step of one environment, the first or the last, say, where a "
+    "loop treats it differently",
     "keep the graph of every environment's inner step",
     variants=(0, 1, -1),
 )
@@ -50,26 +60,11 @@ def _(s, which):
     "keep the graph through all inner steps",
 )
 def _(s):
-    def wrong(
-        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
-    ):
+    def wrong(right, objective, params, lr, inner_steps=1, **given):
         if inner_steps > 1:
-            params = right(
-                objective,
-                params,
-                inner_lr,
-                inner_steps - 1,
-                gradient_noise=gradient_noise,
-                first_order=True,
-            )
-        return right(
-            objective,
-            params,
-            inner_lr,
-            1,
-            gradient_noise=gradient_noise and gradient_noise[inner_steps - 1 :],
-            first_order=first_order,
-        )
+            earlier = {**given, "first_order": True}
+            params = right(objective, params, lr, inner_steps - 1, **earlier)
+        return right(objective, params, lr, 1, **from_step(inner_steps - 1, given))
 
     wrap(s, "inner_loop", wrong)
 
@@ -89,16 +84,18 @@ def _(s):
 
 @mistake(
     "outer gradient at theta'",
-    "the gradient of the whole objective, its norm with it, is taken at the adapted parameters and applied to theta, as "
+    "the gradient of the whole objective, its norm with it, is taken at the adapted parameters and "
+    "applied to theta, as "
     "first-order MAML does with a copy of the model",
-    "differentiate the whole objective by theta, through the inner steps, and take l2 ||theta||^2 at theta",
+    "differentiate the whole objective by theta, through the inner steps, and take l2 ||theta||^2 "
+    "at theta",
     variants=(max, min),
 )
 def _(s, chosen):
     def wrong(right, name, params, envs, l2=0.0, **hyper):
         if name != "meta_irm":
             return right(name, params, envs, l2=l2, **hyper)
-        hyper = {**s.with_inner_l2(hyper, l2), "first_order": True}
+        hyper = {**hyper, "first_order": True}
         value, gradient = right(name, params, envs, **hyper)
         pairs = hyper.get("pairs") or s.all_pairs(len(envs), hyper.get("same_env", False))
         i, noise = chosen(i for i, _ in pairs), hyper.get("gradient_noise")
@@ -115,7 +112,7 @@ def _(s, chosen):
 
 
 def inner_gradient(s, change):
-    """Replace the gradient g of an inner step, with multipliers m (1 without noise), by change(g, m)."""
+    """Replace the gradient g of an inner step, with multipliers m (or 1), by change(g, m)."""
 
     def wrong(
         right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
@@ -137,13 +134,10 @@ def inner_gradient(s, change):
     "multiply it by alpha once",
 )
 def _(s):
-    wrap(
-        s,
-        "inner_loop",
-        lambda right, objective, params, lr, *args, **given: right(
-            objective, params, lr**2, *args, **given
-        ),
-    )
+    def wrong(right, objective, params, lr, *args, **given):
+        return right(objective, params, lr**2, *args, **given)
+
+    wrap(s, "inner_loop", wrong)
 
 
 @mistake(
@@ -153,23 +147,12 @@ def _(s):
     variants=(1, -1),
 )
 def _(s, more):
-    def wrong(
-        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
-    ):
+    def wrong(right, objective, params, lr, inner_steps=1, **given):
         if inner_steps + more == 0:
             return tree_map(lambda p: 1 * p, params)
-        gradient_noise = gradient_noise and [
-            *gradient_noise,
-            gradient_noise[-1],
-        ]  # for the step too many
-        return right(
-            objective,
-            params,
-            inner_lr,
-            inner_steps + more,
-            gradient_noise=gradient_noise,
-            first_order=first_order,
-        )
+        if given.get("gradient_noise"):
+            given["gradient_noise"] = [*given["gradient_noise"], given["gradient_noise"][-1]]
+        return right(objective, params, lr, inner_steps + more, **given)
 
     wrap(s, "inner_loop", wrong)
 
@@ -180,18 +163,9 @@ def _(s, more):
     "move every parameter in the inner step",
 )
 def _(s):
-    def wrong(
-        right, objective, params, inner_lr, inner_steps=1, *, gradient_noise=None, first_order=False
-    ):
+    def wrong(right, objective, params, lr, inner_steps=1, **given):
         for t in range(inner_steps):
-            moved = right(
-                objective,
-                params,
-                inner_lr,
-                1,
-                gradient_noise=gradient_noise and gradient_noise[t:],
-                first_order=first_order,
-            )
+            moved = right(objective, params, lr, 1, **from_step(t, given))
             params = [(W, b) for (W, _), (_, b) in zip(moved, params)]
         return params
 
@@ -206,7 +180,6 @@ def _(s):
 def _(s):
     def wrong(right, name, params, envs, l2=0.0, **hyper):
         if name == "meta_irm":
-            hyper = s.with_inner_l2(hyper, l2)
             hyper["inner_l2"] = hyper.get("inner_l2", 0.0) + l2
         return right(name, params, envs, l2=l2, **hyper)
 
@@ -223,16 +196,13 @@ def _(s):
 )
 def ignore_noise(s):
     """Take the inner steps without noise."""
-    wrap(
-        s,
-        "inner_loop",
-        lambda right, *args, **given: right(*args, **{**given, "gradient_noise": None}),
-    )
+    wrap(s, "inner_loop", lambda right, *args, gradient_noise=None, **given: right(*args, **given))
 
 
 @mistake(
     "noise not applied in the backward pass",
-    "the noise is added to the value of the inner gradient after its graph is built, so that the way back takes v - alpha H v",
+    "the noise is added to the value of the inner gradient after its graph is built, so that the "
+    "way back takes v - alpha H v",
     "multiply inside the graph: the way back is v - alpha H (m v)",
 )
 def _(s):
@@ -270,7 +240,7 @@ def _(s):
 
 
 def replace_adapted(s, adapted_of):
-    """Replace theta'_i by adapted_of(order, adapt)[i]; adapt(i, start) gives theta'_i from any start, theta by default."""
+    """Replace theta'_i by adapted_of(order, adapt)[i], adapt(i, start=theta) the right one."""
 
     def wrong(
         right,
@@ -298,7 +268,8 @@ def replace_adapted(s, adapted_of):
 
 @mistake(
     "last environment's update used for all",
-    "one buffer or one closure holds theta', and each inner step overwrites it before the meta-losses are computed",
+    "one buffer or one closure holds theta', and each inner step overwrites it before the "
+    "meta-losses are computed",
     "keep a theta'_i for each environment",
 )
 def _(s):
@@ -423,7 +394,8 @@ def _(s):
 
 @mistake(
     "sigma without gradient",
-    "sigma is computed from detached values, or by plain NumPy (float(), item()): it shows in the value, but trains nothing",
+    "sigma is computed from detached values, or by plain NumPy (float(), item()): it shows in the "
+    "value, but trains nothing",
     "keep sigma in the graph",
 )
 def _(s):
@@ -433,7 +405,8 @@ def _(s):
 @mistake(
     "NaN gradient at sigma = 0",
     "the derivative of the root at 0 is infinite, times 0",
-    "take 0 as the derivative there, with a condition or a double where (sqrt(var + eps) changes the value)",
+    "take 0 as the derivative there, with a condition or a double where (sqrt(var + eps) changes "
+    "the value)",
 )
 def _(s):
     s.sigma = lambda L: np.sqrt(s.variance(L))

@@ -19,7 +19,8 @@ def binary(s, wrong):
 
 @mistake(
     "labels inverted",
-    "the loss takes label 1 where the data mean 0 (IRM's published code has label 1 for digits below 5)",
+    "the loss takes label 1 where the data mean 0 (IRM's published code has label 1 for digits "
+    "below 5)",
     "use y as it is given: the logit is large where y = 1",
 )
 def _(s):
@@ -51,7 +52,8 @@ def _(s):
 @mistake(
     "loss from rounded probabilities",
     "log(sigmoid(f)) and log(1 - sigmoid(f)) from probabilities rounded to 0 or 1, clamped or not",
-    "compute the loss from the logits: log(1 + e^-z) by logaddexp or binary_cross_entropy_with_logits",
+    "compute the loss from the logits: log(1 + e^-z) by logaddexp or "
+    "binary_cross_entropy_with_logits",
     variants=(-100.0, np.log(1e-7), np.log(1e-12), -np.inf),
 )
 def _(s, lowest):
@@ -76,7 +78,8 @@ def _(s):
 
 @mistake(
     "no curvature of the loss at logit 0",
-    "max(z, 0) + log(1 + e^-|z|) under automatic differentiation: |z| has derivative 0 at 0, the sum second derivative 0",
+    "max(z, 0) + log(1 + e^-|z|) under automatic differentiation: |z| has derivative 0 at 0, the "
+    "sum second derivative 0",
     "use logaddexp(0, z), or a softplus whose second derivative is e^z / (1 + e^z)^2 everywhere",
 )
 def _(s):
@@ -89,7 +92,8 @@ def _(s):
 
 @mistake(
     "softplus cut at a threshold",
-    "log(1 + e^z) is taken as z above 20, the default of torch.nn.functional.softplus: 2e-9 is lost there",
+    "log(1 + e^z) is taken as z above 20, the default of torch.nn.functional.softplus: 2e-9 is "
+    "lost there",
     "use binary_cross_entropy_with_logits or logsigmoid, or a threshold of 40",
 )
 def _(s):
@@ -169,7 +173,8 @@ def _(s):
 
 @mistake(
     "l2 halved",
-    "l2 / 2 ||theta||^2, the convention in which the gradient is l2 theta, as an optimizer's weight_decay has it",
+    "l2 / 2 ||theta||^2, the convention in which the gradient is l2 theta, as an optimizer's "
+    "weight_decay has it",
     "use l2 ||theta||^2 with the gradient 2 l2 theta, or hand the optimizer weight_decay = 2 l2",
     variants=("everywhere", "outside the inner steps"),
 )

@@ -10,49 +10,63 @@ from metairm_np.optimizers import SGD, Adam
 class UncorrectedAdam(Adam):
     """Adam without bias correction."""
 
-    def step(self, params, gradient):
-        """Return the next parameters."""
-        super().step(params, gradient)
-        return tree_map(
-            lambda p, m, v: p - self.lr * m / (np.sqrt(v) + self.epsilon), params, self.m, self.v
-        )
+    def update(self, gradient, state, params):
+        """Return the next parameters and state."""
+        _, state = super().update(gradient, state, params)
+
+        def moved(p, m, v):
+            return p - self.lr * m / (np.sqrt(v) + self.epsilon)
+
+        return tree_map(moved, params, state.m, state.v), state
 
 
 class EpsilonInsideAdam(Adam):
     """Adam with epsilon inside the root."""
 
-    def step(self, params, gradient):
-        """Return the next parameters."""
-        super().step(params, gradient)
-        a, b = 1 / (1 - self.beta1**self.t), 1 / (1 - self.beta2**self.t)
-        return tree_map(
-            lambda p, m, v: p - self.lr * a * m / np.sqrt(b * v + self.epsilon),
-            params,
-            self.m,
-            self.v,
-        )
+    def update(self, gradient, state, params):
+        """Return the next parameters and state."""
+        _, state = super().update(gradient, state, params)
+        a, b = 1 / (1 - self.beta1**state.t), 1 / (1 - self.beta2**state.t)
+
+        def moved(p, m, v):
+            return p - self.lr * a * m / np.sqrt(b * v + self.epsilon)
+
+        return tree_map(moved, params, state.m, state.v), state
 
 
 class NesterovSGD(SGD):
     """SGD with Nesterov momentum."""
 
-    def step(self, params, gradient):
-        """Return the next parameters."""
-        super().step(params, gradient)
-        return tree_map(
-            lambda p, v, g: p - self.lr * (self.momentum * v + g), params, self.velocity, gradient
-        )
+    def update(self, gradient, state, params):
+        """Return the next parameters and state."""
+        _, state = super().update(gradient, state, params)
+
+        def moved(p, v, g):
+            return p - self.lr * (self.momentum * v + g)
+
+        return tree_map(moved, params, state.velocity, gradient), state
 
 
 class DampenedSGD(SGD):
-    """SGD whose new gradients weigh 1 - momentum, all of them or all but the first."""
+    """SGD whose new gradients weigh 1 - momentum."""
 
-    first_too = True
+    def update(self, gradient, state, params):
+        """Return the next parameters and state."""
+        dampened = tree_map(lambda g: (1 - self.momentum) * g, gradient)
+        return super().update(dampened, state, params)
 
-    def step(self, params, gradient):
-        """Return the next parameters."""
-        weight = 1.0 if self.velocity is None and not self.first_too else 1 - self.momentum
-        return super().step(params, tree_map(lambda g: weight * g, gradient))
+
+class LateDampenedSGD(DampenedSGD):
+    """SGD whose new gradients, all but the first, weigh 1 - momentum."""
+
+    def init(self, params):
+        """Return None, which stands for no step yet."""
+
+    def update(self, gradient, state, params):
+        """Return the next parameters and state."""
+        if state is None:
+            return SGD.update(self, gradient, SGD.init(self, params), params)
+        return super().update(gradient, state, params)
 
 
 @mistake(
@@ -75,7 +89,8 @@ def _(s):
 
 @mistake(
     "weight decay decoupled",
-    "AdamW: the parameters shrink besides the step, so that the norm's gradient is not scaled by Adam or kept by momentum",
+    "AdamW: the parameters shrink besides the step, so that the norm's gradient is not scaled by "
+    "Adam or kept by momentum",
     "add l2 ||theta||^2 to the objective (torch.optim.Adam(weight_decay=2 * l2) is the same)",
     variants=(2.0, 1.0),
 )
@@ -85,10 +100,11 @@ def _(s, factor):
         rule = s.OPTIMIZERS[optimizer["name"]](
             **{key: value for key, value in optimizer.items() if key != "name"}
         )
-        path = []
+        state, path = rule.init(params), []
         for _ in range(steps):
             _, gradient = s.value_and_grad(name, params, envs, **hyper)
-            params = rule.step(tree_map(lambda p: shrink * p, params), gradient)
+            shrunk = tree_map(lambda p: shrink * p, params)
+            params, state = rule.update(gradient, state, shrunk)
             path.append(params)
         return path
 
@@ -99,10 +115,10 @@ def _(s, factor):
     "momentum dampened",
     "v <- momentum v + (1 - momentum) g, or dampening = momentum in torch.optim.SGD",
     "use v <- momentum v + g, the default of torch.optim.SGD",
-    variants=(True, False),
+    variants=(DampenedSGD, LateDampenedSGD),
 )
-def _(s, first_too):
-    s.OPTIMIZERS["sgd"] = type("Dampened", (DampenedSGD,), {"first_too": first_too})
+def _(s, dampened):
+    s.OPTIMIZERS["sgd"] = dampened
 
 
 @mistake(

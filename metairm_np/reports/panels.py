@@ -1,0 +1,228 @@
+"""Results to the numbers that figures show: panels of lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from metairm_np._seeds import child
+from metairm_np.analysis import representations
+from metairm_np.experiments.files import Study
+from metairm_np.reports.tables import accuracies, by_algorithm, usable
+from metairm_np.sweeps.folder import Folder
+
+
+class Results(NamedTuple):
+    """What a figure is drawn from.
+
+    study : Study
+    records : list of dict
+        The summaries of the study's trials.
+    folder : Folder, optional
+        Where their histories and parameters are.
+    """
+
+    study: Study
+    records: list
+    folder: Folder | None = None
+
+    def of(self, case, algorithm=None):
+        """Return the usable records of a case, and of an algorithm."""
+        return [
+            record
+            for record in usable(self.records)
+            if record["case"] == case and algorithm in (None, record["algorithm"])
+        ]
+
+    def histories(self, case, algorithm=None):
+        """Return the histories of the same trials."""
+        return [self.folder.history(record["name"]) for record in self.of(case, algorithm)]
+
+    def data(self, record):
+        """Return the environments of a trial."""
+        experiment = self.study.cases[record["case"]]
+        return experiment.data(child(record["seed"], record["trial"]), record["dtype"])
+
+    @property
+    def experiment(self):
+        """The first of the study's experiments."""
+        return next(iter(self.study.cases.values()))
+
+    @property
+    def title(self):
+        """The study's title."""
+        return f"{self.study.title}{' (smoke run)' if self.study.quick else ''}"
+
+
+@dataclass
+class Line:
+    """A line of a panel: at each place the values of the trials."""
+
+    label: str
+    places: list
+    values: list
+
+    def __post_init__(self):
+        self.values = [[float(value) for value in values] for values in self.values]
+
+
+@dataclass
+class Panel:
+    """What a panel shows, apart from how it looks: lines over `places`, and named levels."""
+
+    title: str
+    xlabel: str
+    lines: list
+    ylabel: str = "test accuracy (%)"
+    ylim: tuple | None = (0, 100)
+    levels: dict = field(default_factory=dict)
+    log: bool = False
+
+
+def accuracy_over_p_e(results):
+    """Return test accuracy over p_e, a panel per case (the paper's Fig. 3 and 8)."""
+    panels = []
+    for case, experiment in results.study.cases.items():
+        places = experiment.test_p
+        lines = [
+            Line(experiment.algorithms[name].label, places, [accuracies(group, p) for p in places])
+            for name, group in by_algorithm(results.of(case)).items()
+        ]
+        bounds = experiment.bounds.items()
+        levels = {label: value for label, value in bounds if not isinstance(value, list)}
+        xlabel = "$p_e$ of the test environment"
+        panels.append(Panel(experiment.case_title, xlabel, lines, levels=levels))
+    return panels
+
+
+def accuracy_over_cases(results):
+    """Return test accuracy over cases, a panel per p_e of the table (the paper's Fig. 4 and 5)."""
+    cases, labels, panels = results.study.cases, {}, []
+    for experiment in cases.values():
+        for name, algorithm in experiment.algorithms.items():
+            labels.setdefault(name, algorithm.label)
+    titles = [experiment.case_title for experiment in cases.values()]
+    for p_e in results.experiment.table_p:
+        lines = [
+            Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases])
+            for name, label in labels.items()
+        ]
+        panels.append(Panel(f"$p_e$ = {p_e:g}", "", lines))
+    return panels
+
+
+def penalty_over_steps(results):
+    """Return the IRMv1 penalty over steps, a line per case (the paper's Fig. 6)."""
+    lines = [
+        line_over_steps(experiment.case_title, results.histories(case, "irmv1"), "penalty", np.mean)
+        for case, experiment in results.study.cases.items()
+    ]
+    return [Panel("", "step", lines, "IRMv1 penalty", None, log=True)]
+
+
+def over_steps(results):
+    """Return test accuracies and the gap of the validation risks, lines by algorithm and case."""
+    watched = results.experiment.table_p
+    panels = [Panel(f"$p_e$ = {p_e:g}", "step", []) for p_e in (watched[0], watched[-1])]
+    ylabel = "first minus second validation risk"
+    gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
+    for case, experiment in results.study.cases.items():
+        for name, algorithm in experiment.algorithms.items():
+            histories = results.histories(case, name)
+            label = f"{algorithm.label} {experiment.case_title}".strip()
+            for panel, place in zip(panels, (0, -1)):
+                panel.lines.append(accuracy_over_steps(label, histories, place))
+            gap = line_over_steps(label, histories, "validation_risk", lambda row: row[0] - row[1])
+            gaps.lines.append(gap)
+    return [*panels, gaps]
+
+
+def adaptation_over_steps(results):
+    """Return the risks of theta and the meta-losses, those of theta' elsewhere, over the steps."""
+    lines = []
+    for case, experiment in results.study.cases.items():
+        histories = results.histories(case, "meta_irm")
+        for key, what in (("risk", r"$\theta$, risk"), ("meta_loss", r"$\theta'$, meta-loss")):
+            label = f"{experiment.case_title} {what}".strip()
+            lines.append(line_over_steps(label, histories, key, np.mean))
+    return [Panel("", "step", lines, "mean over environments", None)]
+
+
+def accuracy_over_steps(label, histories, place):
+    """Return the line of the test accuracy in one of the test environments."""
+    return line_over_steps(label, histories, "test_accuracy", lambda row: 100 * row[place])
+
+
+def line_over_steps(label, histories, key, number):
+    """Return the line of number(row[key]) at the steps that the histories of all trials have."""
+    found = [
+        {row["step"]: number(row[key]) for row in history if key in row} for history in histories
+    ]
+    steps = sorted(set.intersection(*map(set, found))) if found else []
+    return Line(label, steps, [[one[step] for one in found] for step in steps])
+
+
+def similarity_after_adaptation(results):
+    """Return the PWCCA similarity of each layer before and after the inner step (Fig. 9)."""
+    (experiment,) = results.study.cases.values()
+    (algorithm,) = experiment.algorithms.values()
+    found = []  # (trials, environments, layers)
+    for record in results.of(""):
+        params, trial = results.folder.params(record["name"]), results.data(record)
+        similarity = representations.similarity_after_adaptation
+        found.append([similarity(params, env, algorithm.settings) for env in trial.train])
+    places = [f"hidden {layer + 1}" for layer in range(len(algorithm.settings.hidden))]
+    places.append("classifier")
+    values = np.array(found).reshape(len(found), -1, len(places))
+    lines = [
+        Line(f"environment $p_e$ = {p_e:g}", places, list(values[:, e].T))
+        for e, p_e in enumerate(experiment.environment["train_p"] if found else [])
+    ]
+    return [Panel("", "", lines, "PWCCA similarity before and after the inner step", (0, 1.05))]
+
+
+def similarity_across(results):
+    """Return the PWCCA similarity of representations at the first p_e and at others (Fig. 10).
+
+    Of meta-IRM the input of the classifier is compared, as it adapts the classifier; of other
+    algorithms the logits.
+    """
+    (experiment,) = results.study.cases.values()
+    places, lines = experiment.test_p, []
+    for name, algorithm in experiment.algorithms.items():
+        layer, what = -1, "logits"
+        if algorithm.settings.objective == "meta_irm":
+            layer, what = -2, "input of the classifier"
+        found = []  # (trials, p_e)
+        for record in results.of("", name):
+            params, trial = results.folder.params(record["name"]), results.data(record)
+            envs = [trial.test(p_e) for p_e in places]
+            found.append(representations.similarity_across(params, envs, layer))
+        values = np.array(found).reshape(-1, len(places)).T
+        lines.append(Line(f"{algorithm.label}, {what}", places, list(values)))
+    return [Panel("", "$p_e$", lines, f"PWCCA similarity with $p_e$ = {places[0]:g}", (0, 1.05))]
+
+
+PANELS = {  # figures made of panels, and what they show
+    "accuracy": (accuracy_over_p_e, "Test accuracy over the p_e of the test environment"),
+    "accuracy_over_cases": (accuracy_over_cases, "Test accuracy, case by case"),
+    "adaptation_over_steps": (
+        adaptation_over_steps,
+        "Risk of theta and meta-loss of theta' over the steps of meta-IRM",
+    ),
+    "over_steps": (
+        over_steps,
+        "Test accuracy and the gap of the validation risks over the steps of training",
+    ),
+    "penalty": (penalty_over_steps, "IRMv1 penalty over the steps of training"),
+    "similarity_after_adaptation": (
+        similarity_after_adaptation,
+        "PWCCA similarity of layers before and after the inner step",
+    ),
+    "similarity_across": (
+        similarity_across,
+        "PWCCA similarity of representations across environments",
+    ),
+}

@@ -1,0 +1,37 @@
+"""What the rows of a training history hold, beside the objective."""
+
+import numpy as np
+
+from metairm_np import spec
+
+
+def risks(engine, params, envs):
+    """Return the risk on each environment, a list of float."""
+    return [float(r) for r in engine.risks(params, envs)]
+
+
+def validation_risks(engine, params, validation):
+    """Return the risk on each validation set and their population standard deviation."""
+    if not validation:
+        return {}
+    risk = risks(engine, params, validation)
+    return {"validation_risk": risk, "validation_sigma": float(np.std(risk))}
+
+
+def observe(settings, engine, params, envs, validation, test, risk):
+    """Return what is expensive: accuracies and the objective's own terms, beside the risks."""
+    row = {
+        "risk": risk,
+        "accuracy": [engine.accuracy(params, env) for env in envs],
+        "validation_accuracy": [engine.accuracy(params, env) for env in validation],
+        "test_accuracy": [engine.accuracy(params, env) for env in test],
+    }
+    if settings.objective == "irmv1":
+        row["penalty"] = [float(engine.irmv1_penalty(params, env)) for env in envs]
+    elif settings.objective == "v_rex":
+        row["penalty"] = float(spec.variance(np.array(risk)))
+    elif settings.objective == "meta_irm":
+        hyper = {key: value for key, value in settings.keywords.items() if key != "std_weight"}
+        losses = engine.meta_losses(params, envs, **hyper)  # without noise, over all pairs
+        row.update(meta_loss=[float(loss) for loss in losses], sigma=float(spec.sigma(losses)))
+    return row

@@ -1,0 +1,73 @@
+"""What comes of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Status(str, Enum):
+    """What has become of a trial; the values are those in records."""
+
+    COMPLETED = "completed"
+    STOPPED_EARLY = "stopped early"
+    DIVERGED = "diverged"
+    FAILED_AUDIT = "failed audit"
+    FAILED = "failed"  # an exception, or a worker that died
+
+    @property
+    def usable(self) -> bool:
+        """Whether the trial's numbers may enter a table."""
+        return self in (Status.COMPLETED, Status.STOPPED_EARLY)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training returns: the parameters kept, why it ended, and the history.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    status : Status
+    message : str
+        One sentence on why it ended and which parameters are kept.
+    step, last_step : int
+        The step whose parameters are kept, and the last one reached.
+    history : list of dict
+        One row a step, see `train`.
+    audit : dict
+        See `Audit.summary`.
+    """
+
+    params: list
+    status: Status
+    message: str
+    step: int
+    last_step: int
+    history: list
+    audit: dict
+
+
+def message_of(status, step, kept, rule, audit):
+    """Return one sentence on a run that ended at `step` with `status`, keeping those of `kept`."""
+    if status is Status.FAILED_AUDIT:
+        return (
+            f"FAILED ITS AUDIT at step {step}: the gradient in use differs from autograd's by "
+            f"{audit.largest:.1e} of its largest entry, allowed are {audit.limit:.0e}; "
+            "its numbers must not be used, please report this"
+        )
+    if status is Status.DIVERGED:
+        return (
+            "diverged: a risk, the objective or its gradient is not finite at "
+            f"step {step}; a smaller lr or inner_lr may help"
+        )
+    if status is Status.STOPPED_EARLY:
+        best = (
+            "the environments' risks agreed best"
+            if rule.target_risk is None
+            else "the risk was nearest to its target"
+        )
+        return f"stopped early at step {step}, keeping step {kept}, where {best}"
+    if rule:
+        return f"completed {step} steps without meeting the stopping threshold, keeping step {kept}"
+    return f"completed {step} steps"
