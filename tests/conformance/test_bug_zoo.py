@@ -19,6 +19,7 @@ CASES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", ZOO, ids=[bug.__name__ for bug in ZOO])
 def test_a_bug_in_pytorch_is_named_and_no_other(bug):
     backend, cases = bug(), CASES

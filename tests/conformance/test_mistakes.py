@@ -43,6 +43,7 @@ class Backwards:
         return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "k"), VARIANTS, ids=[f"{name}-{k}" for name, k in VARIANTS])
 def test_a_mistake_is_named_and_no_other(name, k):
     """The backend is the catalogue's own copy of the spec, but it rounds differently.
