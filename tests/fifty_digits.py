@@ -1,49 +1,49 @@
-"""Meta-IRM and its baselines to fifty digits, from the equations alone, to certify the golden vectors.
+"""Meta-IRM and its baselines to fifty digits, from the equations alone, to certify the vectors.
 
 Equations 1 to 6 are those of Bae, Choi and Lee, "Meta-Learned Invariant Risk Minimization", 2021
 (arXiv:2103.12947); V-REx and MM-REx are those of Krueger et al., 2021. Where the paper leaves a
 choice, the conventions are:
 
-    f_theta     x W + b and max(0, .) layer by layer, no max after the last; one output stands for
-    the two logits (0, f) R^e         the mean over the samples of -log softmax(f)_y Eq. 1, 2
-    sums over the environments, not means; in Eq. 2, w is one number that multiplies all logits
-    V-REx       the population variance of the risks Eq. 4       all j != i unless the case lists
-    its pairs or asks for j = i, in lexicographic order Eq. 5       the population standard
-    deviation of all meta-losses, not a sum over environments L2          l2 ||theta||^2, biases
-    included, once per objective; inner_l2 ||theta||^2 in the inner steps alone DropGrad
-    multiplies the inner gradient, that of inner_l2 included, entry by entry
+- f_theta: x W + b and max(0, .) layer by layer, no max after the last; one output stands for the
+  two logits (0, f).
+- R^e: the mean over the samples of -log softmax(f)_y.
+- Eq. 1, 2: sums over the environments, not means; in Eq. 2, w is one number that multiplies all
+  logits.
+- V-REx: the population variance of the risks.
+- Eq. 4: all j != i, unless the case lists its pairs or asks for j = i, in lexicographic order.
+- Eq. 5: the population standard deviation of all meta-losses, not a sum over environments.
+- L2: l2 ||theta||^2, biases included, once per objective; inner_l2 ||theta||^2 in the inner steps
+  alone.
+- DropGrad: multiplies the inner gradient, that of inner_l2 included, entry by entry.
 
 There is no differentiation rule in here: each derivative, also one within another, is the central
 difference D F = (F(theta + h) - F(theta - h)) / 2h with h = 2^-90 = 8e-28, in numbers of 120
 digits. What this costs:
 
-    truncation  D F = F' + h^2/6 F''' + ..., so a gradient, and theta' with it, is off by h^2/6 =
-    1e-55 third derivatives;
-                that error is as smooth as F: differencing it again leaves it at 1e-55 fourth
-                derivatives
-    rounding    1e-120 / h = 1e-93 in a derivative, 1e-120 / h^2 = 1e-66 in one of values that hold
-    derivatives, as in
-                IRMv1, H v and meta-IRM; more inner steps add to the 1e-93 of theta' but do not
-                divide it by h again
+- Truncation: D F = F' + h^2/6 F''' + ..., so a gradient, and theta' with it, is off by
+  h^2/6 = 1e-55 third derivatives. That error is as smooth as F: differencing it again leaves it at
+  1e-55 fourth derivatives.
+- Rounding: 1e-120 / h = 1e-93 in a derivative, 1e-120 / h^2 = 1e-66 in one of values that hold
+  derivatives, as in IRMv1, H v and meta-IRM; more inner steps add to the 1e-93 of theta' but do not
+  divide it by h again.
 
-so more than 50 digits are right; a test halves h and sees no change in them. Central differences
+So more than 50 digits are right; a test halves h and sees no change in them. Central differences
 see both sides of a kink: at 0 they would give the ReLU the slope 1/2, where the convention is 0, so
 a case with hidden units exactly at 0 cannot be certified. sigma has a kink at 0, too, and MM-REx's
 maximum where risks tie. But equal environments tie and have sigma = 0 at every theta, which makes
 both smooth in theta; by the meta-losses, sigma's two sides cancel to the convention's 0.
 
-Nothing is imported from the package. `python tests/fifty_digits.py` prints how many digits of the
-golden vectors are certain.
+The equations use nothing of the package. `python tests/fifty_digits.py` prints how many digits of
+the golden vectors are certain.
 """
 
 import itertools
-import sys
-import time
 from functools import cache
-from pathlib import Path
 
 import mpmath
 import numpy as np
+
+from metairm_np.conformance import vectors
 
 mp = mpmath.mp.clone()  # whose precision is our own
 mp.dps = 120
@@ -86,22 +86,14 @@ class Equations:
         self.case, self.h, self.theta = case, h, flat(case.params)
         self.sizes = [case.params[0][0].shape[0], *(len(b) for _, b in case.params)]
         self.data = [[(numbers(x), int(y)) for x, y in zip(env.x, env.y)] for env in case.envs]
-        self.E, self.alpha, self.std_weight = (
-            len(case.envs),
-            mp.mpf(case.meta["inner_lr"]),
-            mp.mpf(case.meta["std_weight"]),
-        )
-        self.noise = [
-            [flat(step) for step in steps] for steps in case.meta.get("gradient_noise", [])
-        ]
+        self.E, meta = len(case.envs), case.meta
+        self.alpha, self.std_weight = mp.mpf(meta["inner_lr"]), mp.mpf(meta["std_weight"])
+        self.noise = [[flat(step) for step in steps] for steps in meta.get("gradient_noise", [])]
         same = case.meta.get("same_env", False)
         every = [(i, j) for i in range(self.E) for j in range(self.E) if (i == j) == same]
         self.pairs = case.meta.get("pairs", every)
-        self.risk, self.adapted, self.meta_losses = (
-            cache(self.risk),
-            cache(self.adapted),
-            cache(self.meta_losses),
-        )
+        for function in ("risk", "adapted", "meta_losses"):
+            setattr(self, function, cache(getattr(self, function)))
 
     # ---- derivatives -----------------------------------------------------------------------------
 
@@ -121,16 +113,17 @@ class Equations:
     def logits(self, theta, x):
         """f_theta(x) of one sample."""
         inputs, at = x, 0
-        for n, m in itertools.pairwise(
-            self.sizes
-        ):  # W is theta[at : at + n m], its column k every m-th entry from k
-            b = at + n * m
+        for n, m in itertools.pairwise(self.sizes):
+            b = at + n * m  # W is theta[at:b], its column k every m-th entry from k
             outputs = [mp.fdot(theta[at + k : b : m], inputs) + theta[b + k] for k in range(m)]
             inputs, at = [max(mp.zero, output) for output in outputs], b + m
         return outputs
 
     def risk(self, theta, e, w=1):
-        """R^e(w f_theta), the mean of -log softmax(w f)_y = log sum_c exp(w (f_c - f_y)); sums of logs are logs of products."""
+        """R^e(w f_theta), the mean of -log softmax(w f)_y = log sum_c exp(w (f_c - f_y)).
+
+        The sum of the logs is the log of the product.
+        """
         terms = []
         for x, y in self.data[e]:
             f = self.logits(theta, x)
@@ -211,7 +204,7 @@ class Equations:
         return self.braces(self.meta_losses(theta), 0)
 
     def meta_irm_first_order(self, theta):
-        """Eq. 6, theta'_i - theta as it is at the case's own theta: the inner gradients are constants."""
+        """Eq. 6 with constant inner gradients: theta'_i - theta as at the case's own theta."""
         shifted = {
             i: moved(theta, self.theta, self.adapted(self.theta, i, self.inner_steps))
             for i, _ in self.pairs
@@ -243,7 +236,7 @@ class Equations:
         return self.path(change)
 
     def adam(self, lr, beta1, beta2, epsilon):
-        """-lr m^ / (sqrt(v^) + epsilon) with m^ and v^ the means of g and g^2, weighted by powers of beta that sum to 1."""
+        """-lr m^ / (sqrt(v^) + epsilon), m^ and v^ weighted means of g and g^2, weights beta^age."""
         past = []
 
         def mean(beta, values):
@@ -353,7 +346,7 @@ def joined(parts):
 
 
 def digits(golden, exact, scale):
-    """Return -log10 of the largest difference, in units of `scale`: the digits of `golden` that are certain, inf if all are."""
+    """Return how many digits of `golden` are certain: -log10 of the largest difference / scale."""
     if not np.isfinite(golden).all():
         return -np.inf
     largest = max(abs(g - x) for g, x in zip(numbers(golden), exact, strict=True))
@@ -363,7 +356,7 @@ def digits(golden, exact, scale):
 
 
 def certain(solved, exact):
-    """Return the certain digits of each array of a golden case, `exact` being its answers here: {stage: {name: digits}}."""
+    """Return {stage: {name: certain digits}} of a golden case, `exact` being its answers here."""
     steps = STEPS.get(solved.case.name, 1)
     return {
         stage: {
@@ -378,37 +371,8 @@ def certain(solved, exact):
     }
 
 
-def table(columns):
-    """Return {case: {stage: {name: digits}}} as text: stages in rows, cases in columns, the fewest digits of each."""
-    titles = [case.split("_") for case in columns]
-    widths = [2 + max(map(len, [*title, "00.0"])) for title in titles]
-
-    def line(head, cells):
-        return f"{head:<22}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths))
-
-    lines = [line("", words) for words in itertools.zip_longest(*titles, fillvalue="")]
-    for stage in dict.fromkeys(stage for column in columns.values() for stage in column):
-        fewest = [
-            min(column[stage].values()) if stage in column else None for column in columns.values()
-        ]
-        lines.append(
-            line(stage, ["" if d is None else "all" if d == np.inf else f"{d:.1f}" for d in fewest])
-        )
-    return "\n".join(lines)
-
-
-def main():
-    """Print the table."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from metairm_np.conformance import vectors
-
-    columns, start = {}, time.perf_counter()
+if __name__ == "__main__":
     for name in CASES:
         solved = vectors.load()[name]
-        columns[name] = certain(solved, Equations(solved.case).answers())
-        print(f"{time.perf_counter() - start:6.1f} s  {name}", file=sys.stderr)
-    print(table(columns))
-
-
-if __name__ == "__main__":
-    main()
+        found = certain(solved, Equations(solved.case).answers())
+        print(name, *(f"{stage} {min(parts.values()):.1f}" for stage, parts in found.items()))

@@ -114,7 +114,7 @@ def parametrize_with_checks(
     params = []
     for backend in map(as_backend, backends):
         for dtype in dtypes:
-            checks = [
+            checks: list = [
                 Check(solved, stage, dtype)
                 for stage in offered(backend)
                 for solved in load().values()

@@ -1,10 +1,11 @@
-"""Bugs as they arise in PyTorch."""
+"""Mistakes as they arise in PyTorch, written without looking at the catalogue.
+
+`bug` is a mistake's name there.
+"""
 
 import torch
 from cross_framework.torch_backend import Backend
 from torch.nn import functional
-
-from bug_zoo.precision_bugs import in_float32
 
 # ---- network -------------------------------------------------------------------------------------
 
@@ -35,11 +36,9 @@ class SoftplusThreshold(Backend):
     bug = "softplus cut at a threshold"
 
     def loss(self, f, y):
-        return (
-            functional.softplus((1 - 2 * y) * f[:, 0]).mean()
-            if f.shape[1] == 1
-            else super().loss(f, y)
-        )
+        if f.shape[1] > 1:
+            return super().loss(f, y)
+        return functional.softplus((1 - 2 * y) * f[:, 0]).mean()
 
 
 class TransposedWeights(Backend):
@@ -92,7 +91,7 @@ class LastUpdateForAll(Backend):
 
 
 class UpdatesAccumulate(Backend):
-    """The inner step writes into the model's parameters through .data, and nothing puts them back."""
+    """The inner step writes into the model's parameters through .data, which nothing undoes."""
 
     bug = "updates accumulate over environments"
 
@@ -131,7 +130,7 @@ class SigmaWithoutGradient(Backend):
 
 
 class NanAtSigmaZero(Backend):
-    """Of a variance of 0 the root has an infinite derivative, which 0 makes NaN (torch.std avoids it)."""
+    """Of a variance of 0 the root has an infinite derivative, which 0 makes NaN."""
 
     bug = "NaN gradient at sigma = 0"
 
@@ -144,23 +143,16 @@ class NoiseNotInBackward(Backend):
 
     bug = "noise not applied in the backward pass"
 
-    def inner_loop(
-        self,
-        theta,
-        env,
-        inner_lr,
-        inner_steps=1,
-        *,
-        inner_l2=0.0,
-        gradient_noise=None,
-        first_order=False,
-    ):
+    def inner_loop(self, theta, env, inner_lr, inner_steps=1, *, gradient_noise=None, **options):
+        if gradient_noise is None:
+            return super().inner_loop(theta, env, inner_lr, inner_steps, **options)
         for t in range(inner_steps):
-            value = self.risk_on(theta, env) + self.l2_term(theta, inner_l2)
-            gradient = torch.autograd.grad(value, theta, create_graph=not first_order)
-            if gradient_noise is not None:
-                for g, m in zip(gradient, self.tensors(gradient_noise[t])):
-                    g.data.mul_(m.data)
+            value = self.risk_on(theta, env) + self.l2_term(theta, options.get("inner_l2", 0.0))
+            gradient = torch.autograd.grad(
+                value, theta, create_graph=not options.get("first_order", False)
+            )
+            for g, m in zip(gradient, self.tensors(gradient_noise[t])):
+                g.data.mul_(m.data)
             theta = [part - inner_lr * g for part, g in zip(theta, gradient)]
         return theta
 
@@ -187,7 +179,7 @@ class DecoupledDecay(Backend):
 
 
 class DampenedMomentum(Backend):
-    """The option dampening of torch.optim.SGD is set to the momentum, which leaves the first step as it is."""
+    """The option dampening of torch.optim.SGD is set to the momentum; the first step stays."""
 
     bug = "momentum dampened"
 
@@ -208,7 +200,16 @@ class NesterovMomentum(Backend):
         return super().optimizer(theta, name, lr, **settings)
 
 
-class ComputesInFloat32(in_float32(Backend)):
+class ComputesInFloat32(Backend):
     """The tensors are made with torch.Tensor(array), which is float32 whatever the array is."""
 
     bug = "computes in float32"
+
+    def tensors(self, params):
+        return [torch.Tensor(part).requires_grad_() for layer in params for part in layer]
+
+    def forward(self, theta, x):
+        return super().forward(theta, x.float())
+
+
+ZOO = [bug for bug in Backend.__subclasses__() if hasattr(bug, "bug")]

@@ -1,4 +1,4 @@
-"""The golden vectors are right: recomputed to fifty digits from the paper's equations, without automatic differentiation."""
+"""The golden vectors are right: recomputed to fifty digits without automatic differentiation."""
 
 from dataclasses import replace
 from functools import cache

@@ -1,4 +1,7 @@
-"""The objectives in JAX, as a backend to copy: the equations on JAX's arrays, then the functions that the suite calls."""
+"""The objectives in JAX, as a backend to copy.
+
+First the equations on JAX's arrays, then the functions that the suite calls.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +41,7 @@ class Backend:
         squared = jnp.var(L)
         positive = (
             squared > 0
-        )  # the inner where keeps the derivative of the root, infinite at 0, out of the product with 0
+        )  # the inner where keeps the root's infinite derivative out of 0 * inf
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
     def inner_loop(
@@ -118,9 +121,8 @@ class Backend:
     def data(self, envs):
         return jax.device_put([(env.x, env.y) for env in envs])
 
-    def value_and_grad(
-        self, name, params, envs, **hyper
-    ):  # without jit, which takes seconds for each new set of keywords
+    def value_and_grad(self, name, params, envs, **hyper):
+        # without jit, which takes seconds for each new set of keywords
         theta, envs = jax.device_put(params), self.data(envs)
         value, gradient = jax.value_and_grad(
             lambda theta: self.objective(name, theta, envs, **hyper)
@@ -134,16 +136,12 @@ class Backend:
         return float(self.risk_on(jax.device_put(params), *self.data([env])))
 
     def adapt(self, params, env, inner_lr, inner_steps=1, **options):
-        return jax.device_get(
-            self.inner_loop(
-                jax.device_put(params), *self.data([env]), inner_lr, inner_steps, **options
-            )
-        )
+        theta, (env,) = jax.device_put(params), self.data([env])
+        return jax.device_get(self.inner_loop(theta, env, inner_lr, inner_steps, **options))
 
     def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
-        return jax.device_get(
-            self.exchange(jax.device_put(params), self.data(envs), inner_lr, inner_steps, **options)
-        )
+        theta, envs = jax.device_put(params), self.data(envs)
+        return jax.device_get(self.exchange(theta, envs, inner_lr, inner_steps, **options))
 
     def hessian_vector_product(self, params, env, vector):
         gradient = jax.grad(lambda theta: self.risk_on(theta, *self.data([env])))
@@ -158,13 +156,11 @@ class Backend:
         m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, g)
         v = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g**2, v, g)
         c, d = 1 - beta1**t, 1 - beta2**t
-        return (
-            jax.tree.map(
-                lambda p, m, v: p - lr * (m / c) / (jnp.sqrt(v / d) + epsilon), theta, m, v
-            ),
-            m,
-            v,
-        )
+
+        def moved(p, m, v):
+            return p - lr * (m / c) / (jnp.sqrt(v / d) + epsilon)
+
+        return jax.tree.map(moved, theta, m, v), m, v
 
     def train_steps(self, name, params, envs, optimizer, steps, **hyper):
         theta, envs, after = jax.device_put(params), self.data(envs), []

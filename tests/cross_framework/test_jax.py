@@ -14,6 +14,7 @@ def compiled():
     jax.clear_caches()  # several GB by then
 
 
+@pytest.mark.slow
 @parametrize_with_checks([Backend()], examples=2)  # JAX compiles each operation anew for each shape
 def test_jax(backend, check):
     check(backend)

@@ -8,6 +8,7 @@ from cross_framework.torch_backend import Backend  # noqa: E402
 from metairm_np.conformance import parametrize_with_checks  # noqa: E402
 
 
+@pytest.mark.slow
 @parametrize_with_checks([Backend()])
 def test_pytorch(backend, check):
     check(backend)

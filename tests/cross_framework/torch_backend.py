@@ -1,4 +1,7 @@
-"""The objectives in PyTorch, as a backend to copy: the equations on tensors, then the functions that the suite calls."""
+"""The objectives in PyTorch, as a backend to copy.
+
+First the equations on tensors, then the functions that the suite calls.
+"""
 
 import torch
 
@@ -6,7 +9,7 @@ import torch
 class Backend:
     name = "PyTorch"
 
-    # ---- the equations: theta is a flat list of tensors [W, b, W, b, ...], an environment a pair (
+    # ---- the equations: theta is a list of tensors [W, b, W, b, ...], an environment a pair (x, y)
 
     def activation(self, a):
         return torch.relu(a)  # with derivative 0 at 0
@@ -31,19 +34,13 @@ class Backend:
         w = torch.ones((), dtype=f.dtype, requires_grad=True)
         return torch.autograd.grad(self.loss(w * f, y), w, create_graph=True)[0] ** 2
 
-    def variance(
-        self,
-        values,
-        # values.var() may round to more than 0 for equal values, and its root's gradient is then
-        # wrong
-    ):
+    def variance(self, values):
+        # values.var() may round to more than 0 for equal values: its root's gradient is then wrong
         return ((values - values.mean()) ** 2).mean()
 
     def sigma(self, L):  # Eq. 5
         squared = self.variance(L)
-        return (
-            squared.sqrt() if squared > 0 else 0 * squared
-        )  # with derivative 0, not infinity, at 0
+        return squared.sqrt() if squared > 0 else 0 * squared  # with derivative 0, not infinity
 
     def inner_loop(
         self,
@@ -124,9 +121,7 @@ class Backend:
         return [(torch.tensor(env.x), torch.tensor(env.y)) for env in envs]
 
     def arrays(self, theta):
-        parts = [
-            part.detach().numpy().copy() for part in theta
-        ]  # copied because optimizers write in place
+        parts = [part.detach().numpy().copy() for part in theta]  # optimizers write in place
         return list(zip(parts[::2], parts[1::2]))
 
     def value_and_grad(self, name, params, envs, **hyper):
@@ -141,32 +136,22 @@ class Backend:
         return self.risk_on(self.tensors(params), *self.data([env])).item()
 
     def adapt(self, params, env, inner_lr, inner_steps=1, **options):
-        return self.arrays(
-            self.inner_loop(
-                self.tensors(params), *self.data([env]), inner_lr, inner_steps, **options
-            )
-        )
+        theta, (env,) = self.tensors(params), self.data([env])
+        return self.arrays(self.inner_loop(theta, env, inner_lr, inner_steps, **options))
 
     def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
-        return (
-            self.exchange(self.tensors(params), self.data(envs), inner_lr, inner_steps, **options)
-            .detach()
-            .numpy()
-        )
+        theta, envs = self.tensors(params), self.data(envs)
+        return self.exchange(theta, envs, inner_lr, inner_steps, **options).detach().numpy()
 
     def hessian_vector_product(self, params, env, vector):
-        theta = self.tensors(params)
-        gradient = torch.autograd.grad(
-            self.risk_on(theta, *self.data([env])), theta, create_graph=True
-        )
+        theta, (env,) = self.tensors(params), self.data([env])
+        gradient = torch.autograd.grad(self.risk_on(theta, env), theta, create_graph=True)
         return self.arrays(torch.autograd.grad(gradient, theta, self.tensors(vector)))
 
     def optimizer(self, theta, name, lr, momentum=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8):
-        return (
-            torch.optim.SGD(theta, lr, momentum)
-            if name == "sgd"
-            else torch.optim.Adam(theta, lr, (beta1, beta2), epsilon)
-        )
+        if name == "sgd":
+            return torch.optim.SGD(theta, lr, momentum)
+        return torch.optim.Adam(theta, lr, (beta1, beta2), epsilon)
 
     def train_steps(self, name, params, envs, optimizer, steps, **hyper):
         theta, envs, after = self.tensors(params), self.data(envs), []

@@ -1,0 +1,47 @@
+"""The tables of docs/conformance.md: stages, golden cases and known mistakes.
+
+    python tools/conformance_tables.py
+
+What stands between <!-- NAME --> and <!-- end --> in the page is written anew from the package.
+"""
+
+import re
+from pathlib import Path
+
+from metairm_np.conformance.cases import GOLDEN
+from metairm_np.conformance.mistakes import MISTAKES
+from metairm_np.conformance.stages import EXTRA, STAGES
+
+PAGE = Path(__file__).parent.parent / "docs" / "conformance.md"
+TABLES = {
+    "stages": (
+        ("stage", "what is compared", "units", "why as many"),
+        [(name, s.what, s.units, s.reason) for name, s in (STAGES | EXTRA).items()],
+    ),
+    "cases": (("case", "note"), [(name, note) for name, note, _ in GOLDEN]),
+    "mistakes": (
+        ("name", "how it comes about", "remedy"),
+        [(mistake.name, mistake.cause, mistake.remedy) for mistake in MISTAKES.values()],
+    ),
+}
+
+
+def table(head, rows):
+    """Return a table in Markdown, with the bars in its cells escaped."""
+    cells = [[str(cell).replace("|", r"\|") for cell in row] for row in [head, *rows]]
+    cells.insert(1, ["---"] * len(head))
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def fill(text):
+    """Return the page with its tables written anew."""
+    return re.sub(
+        r"<!-- (?!end)(\w+) -->.*?<!-- end -->",
+        lambda found: f"<!-- {found[1]} -->\n\n{table(*TABLES[found[1]])}\n\n<!-- end -->",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
