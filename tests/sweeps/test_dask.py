@@ -112,7 +112,7 @@ def test_a_trial_that_always_kills_its_worker_fails_alone(cluster, tmp_path):
             lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0)
         )
     workers = executors.dask(cluster.scheduler_address, 1)
-    sweep.run(tasks(tmp_path, trials=2), Folder(tmp_path), workers, heard, Dying())
+    sweep.run(tasks(trials=2), Folder(tmp_path), workers, heard, Dying())
     assert heard.names("failed") == ["erm-000"]
     assert sorted(heard.names("finished")) == ["erm-001", "v_rex-000", "v_rex-001"]
 

@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(jobs, tmp_path):
     assert process.returncode == 2
     assert process.stderr.startswith("error: cannot use runs/cmnist-")
     assert "File too large" in process.stderr
-    assert process.stderr.endswith("; mend that, and the same command goes on from there\n")
+    assert process.stderr.endswith("; fix that, and the same command goes on from there\n")
     assert process.stderr.count("\n") == 1
     assert {
         path.name: path.read_bytes() for path in (folder / "trials").iterdir()
@@ -259,6 +259,6 @@ def test_the_hash_names_what_decides_and_nothing_else():
 
 
 def test_tasks_are_small_and_independent_of_what_is_asked_for_beside(tmp_path):
-    one, more = tasks(tmp_path, trials=1), tasks(tmp_path, trials=2)
+    one, more = tasks(trials=1), tasks(trials=2)
     assert more[: len(one)] == one
     assert [task.name for task in more] == ["erm-000", "v_rex-000", "erm-001", "v_rex-001"]

@@ -69,7 +69,7 @@ def test_parameters_are_stored_when_asked_for_and_only_then(tmp_path):
     assert kept == plain
     with np.load(tmp_path / "trials" / "erm-001.params.npz") as file:
         params = [(file["W0"], file["b0"]), (file["W1"], file["b1"])]
-    (task,) = [task for task in tasks(tmp_path) if task.name == "erm-001"]
+    (task,) = [task for task in tasks() if task.name == "erm-001"]
     data = trial.data_of(json.dumps(experiment().config["environment"]), 0, 1, "float32")
     engine = trial.ENGINES[task.engine]
     assert engine.accuracy(params, data.test(0.9)) == kept["erm-001.json"]["test_accuracy"]["0.9"]
@@ -93,7 +93,7 @@ class Dying:
 
 def test_a_trial_that_always_kills_its_worker_fails_alone(serial, tmp_path):
     heard = Heard()
-    sweep.run(tasks(tmp_path), Folder(tmp_path), processes(2), heard, Dying("v_rex-000"))
+    sweep.run(tasks(), Folder(tmp_path), processes(2), heard, Dying("v_rex-000"))
     assert heard.names("failed") == ["v_rex-000"]
     assert heard.names("lost").count("v_rex-000") == sweep.DEATHS - 1
     assert (
@@ -120,7 +120,7 @@ def test_workers_that_always_die_are_given_up(tmp_path):
     with pytest.raises(
         trial.WorkersError, match="workers died 8 times in a row .* try fewer --jobs"
     ):
-        sweep.run(tasks(tmp_path, trials=9), Folder(tmp_path), processes(1), None, Deadly())
+        sweep.run(tasks(trials=9), Folder(tmp_path), processes(1), None, Deadly())
 
 
 def failing(task):
@@ -132,7 +132,7 @@ def failing(task):
 @pytest.mark.parametrize("workers", [None, processes(2)])
 def test_a_trial_that_fails_is_recorded_and_the_others_go_on(serial, tmp_path, workers):
     heard = Heard()
-    sweep.run(tasks(tmp_path), Folder(tmp_path), workers, heard, failing)
+    sweep.run(tasks(), Folder(tmp_path), workers, heard, failing)
     assert sorted(heard.names("failed")) == ["v_rex-000", "v_rex-001", "v_rex-002"]
     failure = records(tmp_path)["v_rex-001.failed.json"]
     assert failure["message"] == "ZeroDivisionError: by nothing"
@@ -155,13 +155,13 @@ def test_what_is_not_the_trials_fault_ends_the_sweep_and_loses_nothing(tmp_path,
 
     heard = Heard()
     with ThreadPoolExecutor(2) as executor, pytest.raises(type(error)):
-        sweep.run(tasks(tmp_path), Folder(tmp_path), given(executor, 2), heard, call)
+        sweep.run(tasks(), Folder(tmp_path), given(executor, 2), heard, call)
     assert "erm-000.json" in records(tmp_path)
     assert not list(tmp_path.rglob("*.failed.json"))
 
 
 def test_another_release_is_refused(tmp_path):
-    (task, *_) = tasks(tmp_path)
+    (task, *_) = tasks()
     foreign = trial.Task(
         **{name: getattr(task, name) for name in task.__slots__} | {"version": "0.0.1"}
     )
