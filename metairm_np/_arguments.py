@@ -4,15 +4,11 @@ import argparse
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that keeps its texts' line breaks, and whose errors are one sentence without the usage."""
+    """An argument parser that keeps its texts' line breaks; an error is one sentence, no usage."""
 
     def __init__(self, **settings):
         super().__init__(
-            **{
-                "formatter_class": argparse.RawDescriptionHelpFormatter,
-                "allow_abbrev": False,
-                **settings,
-            }
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings
         )
 
     def error(self, message):

@@ -1,4 +1,4 @@
-"""Files of a run folder, each written to a temporary name and renamed, so that none is ever half there."""
+"""Files that are never half there: each is written to a temporary name and renamed."""
 
 import importlib.resources
 import json
@@ -26,7 +26,7 @@ def write_json(path, value, indent=None):
 
 
 def read_json(path):
-    """Read a JSON file, or give None if there is none or it is damaged."""
+    """Return what a JSON file holds, or None if there is none or it is damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -34,13 +34,13 @@ def read_json(path):
 
 
 def write_record(path, record):
-    """Write a dict as JSON whose last key is the CRC-32 of the text before it, so that `read_record` notices any damage."""
+    """Write a dict as JSON that ends with the CRC-32 of its text, for `read_record` to check."""
     body = json.dumps(_finite(record), allow_nan=False)[:-1].encode()
     write(path, body + seal(body))
 
 
 def read_record(path, until=None):
-    """Read what `write_record` wrote, or give None if there is no file; a damaged one is set aside.
+    """Return what `write_record` wrote, or None if there is no file; set a damaged one aside.
 
     The key `until` and those after it are left out, which is faster where they are long; the
     checksum covers all.
@@ -50,9 +50,8 @@ def read_record(path, until=None):
     except FileNotFoundError:
         return None
     end = len(content) - len(seal(b""))
-    if end < 0 or content[end:] != seal(
-        memoryview(content)[:end]
-    ):  # a view, as copies take longer than the checksum
+    body = memoryview(content)[:end]  # a view, as copies take longer than the checksum
+    if end < 0 or content[end:] != seal(body):
         set_aside(path)
         return None
     cut = content.find(f', "{until}": '.encode()) if until else -1
@@ -80,7 +79,7 @@ def _finite(value):
 
 
 def shipped(folder):
-    """Return the path of the shipped `folder`, "data" or "experiments": inside the package in a wheel, beside it in a clone."""
+    """Return the path of the shipped "data" or "experiments", in a wheel or beside the package."""
     package = importlib.resources.files("metairm_np")
     bundled = package / "bundled" / folder
     return bundled if bundled.is_dir() else package.parent / folder

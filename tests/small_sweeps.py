@@ -2,9 +2,8 @@
 
 import json
 
+from metairm_np import sweeps
 from metairm_np.experiments.files import load
-from metairm_np.sweeps import sweep
-from metairm_np.sweeps.folder import Folder
 
 SMALL = [
     "n_per_env=60",
@@ -22,14 +21,13 @@ def experiment(*changes):
     return load("cmnist", [*SMALL, *changes])
 
 
-def tasks(path, trials=3, changes=(), **options):
-    return sweep.tasks_of(
-        experiment(*changes), ALGORITHMS, range(trials), 0, "float32", Folder(path), **options
-    )
+def tasks(trials=3, changes=(), **options):
+    return sweeps.tasks_of(experiment(*changes), ALGORITHMS, range(trials), **options)
 
 
-def run(path, trials=3, workers=None, listener=None, **options):
-    sweep.run(tasks(path, trials, **options), Folder(path), workers, listener)
+def run(path, trials=3, workers=None, listener=None, checkpoint_every=None, **options):
+    todo = tasks(trials, **options)
+    sweeps.run(todo, sweeps.Folder(path), workers, listener, checkpoint_every)
     return records(path)
 
 
@@ -45,7 +43,7 @@ def records(path):
     }
 
 
-class Heard(sweep.Listener):
+class Heard(sweeps.Listener):
     """Keeps what it hears as (what, trial's name)."""
 
     def __init__(self):

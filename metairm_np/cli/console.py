@@ -1,4 +1,4 @@
-"""What a sweep says on a terminal: a line for each trial, and bars with an estimate of the time that is left."""
+"""What a sweep says on a terminal: a line for each trial, and bars with the time that is left."""
 
 import sys
 from collections import Counter
@@ -7,9 +7,8 @@ from tqdm import tqdm
 
 from metairm_np.experiments.files import row_of
 from metairm_np.reports import tables
-from metairm_np.sweeps import trial
-from metairm_np.sweeps.estimate import Estimate
-from metairm_np.sweeps.sweep import Listener
+from metairm_np.sweeps import Estimate, Listener
+from metairm_np.sweeps.trial import experiment_of
 from metairm_np.training import Status
 
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} trials done{postfix} [{elapsed}]"
@@ -43,12 +42,11 @@ class Console(Listener):
 
     def show(self, advance=0):
         """Bring the bar up to date."""
-        left = self.bar.total - self.bar.n - advance - self.running - len(self.bad[Status.FAILED])
-        seconds = self.estimate.remaining(
-            max(self.jobs, self.running)
-        )  # Dask may have more workers than we know
-        about = f", about {tqdm.format_interval(seconds)} to go" if seconds is not None else ""
         failed = len(self.bad[Status.FAILED])
+        left = self.bar.total - self.bar.n - advance - self.running - failed
+        jobs = max(self.jobs, self.running)  # Dask may have more workers than we know
+        seconds = self.estimate.remaining(jobs)
+        about = f", about {tqdm.format_interval(seconds)} to go" if seconds is not None else ""
         self.bar.set_postfix_str(
             f"{self.running} running, {failed} failed, {left} left{about}", refresh=False
         )
@@ -119,8 +117,8 @@ class Console(Listener):
         self.say(f"\nfinishing {what}; Ctrl-C again stops now", sys.stderr)
 
     def on_trial(self, task):
-        """Open the bar of a trial, and give what shows its steps."""
-        settings = trial.experiment_of(task.config).algorithms[task.algorithm].settings
+        """Open the bar of a trial, and return what shows its steps."""
+        settings = experiment_of(task.config).algorithms[task.algorithm].settings
         return self.steps.start(
             tables.trial_name(task.row, task.trial, task.setting), settings.steps
         )
@@ -132,7 +130,7 @@ class Console(Listener):
         self.bar.close()
 
     def conclusion(self):
-        """Name the trials that cannot be used; give the exit status."""
+        """Name the trials that cannot be used; return the exit status."""
         for status, names in self.bad.items():
             if names:
                 print(
@@ -156,7 +154,7 @@ class Steps:
         self.bar, self.shown = None, {}
 
     def start(self, label, steps):
-        """Open a bar and give the function that takes the rows of the history."""
+        """Open a bar, and return the function that takes the rows of the history."""
         self.bar = tqdm(
             total=steps, desc=label, unit="step", leave=False, dynamic_ncols=True, disable=None
         )

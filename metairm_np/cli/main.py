@@ -1,10 +1,12 @@
 """The command line: python -m metairm_np.run EXPERIMENT, paper, search, list, status or report."""
 
+from __future__ import annotations
+
 import shlex
 import signal
 import sys
 
-from metairm_np import _checks, _storage, fast
+from metairm_np import _checks, _storage, fast, sweeps
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
 from metairm_np.cli.status import run_folders, status
@@ -12,34 +14,40 @@ from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
 from metairm_np.reports import tables
 from metairm_np.reports.page import page
-from metairm_np.sweeps import executors, reuse, sweep, trial
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
-def main(arguments=None):
-    """Run the command line and give its exit status."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Default: those of this process.
+
+    Returns
+    -------
+    int
+        The exit status: 0 all is well, 1 some trials diverged or failed, 2 wrong input or a folder
+        that cannot be used, 130 interrupted.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     args = options.parse(arguments)
     command = shlex.join(["python", "-m", "metairm_np.run", *arguments])
     try:
-        if args.command == "list":
-            print(listing())
-            return 0
-        if args.command == "status":
-            print(status(args.folder))
-            return 0
-        if args.command == "report":
-            print(write_page(args.folder, args.to))
+        if args.command in SAID:
+            print(SAID[args.command](args))
             return 0
         workers = workers_for(args)
         prepared = prepare.everything(args, command)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return refuse(" ".join(str(error).split()))
     except KeyboardInterrupt:
         print(
             "\ninterrupted before the first trial; the same command starts again", file=sys.stderr
         )
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     if args.verbose:
         print(engine_line(args.engine))
     code = 0
@@ -48,6 +56,12 @@ def main(arguments=None):
         if code > 1:
             break
     return code
+
+
+def refuse(sentence):
+    """Say what is wrong, and return the exit status."""
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
 
 
 def listing():
@@ -69,50 +83,53 @@ def write_page(folder, to):
 
 def engine_line(engine):
     """Say what will compute, and what would make it faster."""
-    kernels = _blas.kernels()
-    with_kernels = (
-        f"OpenBLAS with its {kernels} kernels" if kernels else "a BLAS other than OpenBLAS"
-    )
-    used = f"engine {engine}, {fast.threads()} threads on {_blas.cores()} cores, {with_kernels}"
-    return f"{used}; {_blas.advice()}" if _blas.advice() else used
+    kernels, advice = _blas.kernels(), _blas.advice()
+    blas = f"OpenBLAS with its {kernels} kernels" if kernels else "a BLAS other than OpenBLAS"
+    used = f"engine {engine}, {fast.threads()} threads on {_blas.cores()} cores, {blas}"
+    return f"{used}; {advice}" if advice else used
 
 
 def workers_for(args):
     """Return what carries out the trials, or None for this process."""
     _checks.count("--jobs", args.jobs, 1)
     if args.dask is not None:
-        return executors.dask(args.dask, args.jobs)
-    return executors.processes(args.jobs) if args.jobs > 1 else None
+        return sweeps.dask(args.dask, args.jobs)
+    return sweeps.processes(args.jobs) if args.jobs > 1 else None
 
 
 def execute(args, workers, tasks, folder, conclude):
-    """Run the trials, conclude, and give the exit status."""
+    """Run the trials, conclude, and return the exit status."""
     console, interrupted = Console(tasks, args.jobs, folder.path), False
     try:
         try:
-            reuse.adopt(tasks, folder)
-            sweep.run(tasks, folder, workers or executors.serial(console.on_trial), console)
+            folder.adopt(tasks)
+            workers = workers or sweeps.serial(console.on_trial)
+            sweeps.run(tasks, folder, workers, console, args.checkpoint_every)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             console.close()
         if interrupted:
-            n = len(folder.names())
             print(
-                f"\ninterrupted: {n} finished trials are in {folder.path}; the same command goes on from there"
+                f"\ninterrupted: {len(folder.names())} finished trials are in {folder.path}; "
+                "the same command goes on from there"
             )
         conclude()
-    except (trial.WorkersError, ImportError) as error:
-        print(f"error: {error}; the same command goes on from there", file=sys.stderr)
-        return 2
+    except (sweeps.WorkersError, ImportError) as error:
+        return refuse(f"{error}; the same command goes on from there")
     except OSError as error:
-        print(
-            f"error: cannot use {folder.path} ({error}); mend that, and the same command goes on from there",
-            file=sys.stderr,
+        return refuse(
+            f"cannot use {folder.path} ({error}); fix that, and the same command goes on from there"
         )
-        return 2
     if interrupted:
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     code = console.conclusion()
     print(folder.path)
     return code
+
+
+SAID = {  # the commands that only say something
+    "list": lambda args: listing(),
+    "status": lambda args: status(args.folder),
+    "report": lambda args: write_page(args.folder, args.to),
+}

@@ -5,7 +5,7 @@ from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
 
-from metairm_np import _checks, _storage
+from metairm_np import _checks, _storage, sweeps
 from metairm_np._seeds import seed_sequence
 from metairm_np.cli import conclude
 from metairm_np.experiments import search_space
@@ -17,15 +17,14 @@ from metairm_np.experiments.files import (
     row_of,
 )
 from metairm_np.reports import figures
-from metairm_np.sweeps import sweep, trial
-from metairm_np.sweeps.folder import Folder
+from metairm_np.sweeps.trial import machine
 from metairm_np.training.loop import ENGINES
 
 PAPER = "paper"  # the name of all experiments that belong to the paper
 
 
 def prepare(args):
-    """Check what all commands take, and give the study and the algorithms that are wanted."""
+    """Check what all commands take; return the study and the algorithms that are wanted."""
     for name in ("trials", "audit_every", "checkpoint_every"):
         if getattr(args, name) is not None:
             _checks.count(f"--{name.replace('_', '-')}", getattr(args, name), 1)
@@ -43,31 +42,27 @@ def prepare(args):
 
 
 def everything(args, command):
-    """Return what `execute` needs, one entry per run folder: several for "paper", all the paper's tables and figures."""
+    """Return what `execute` needs, one entry per run folder: for "paper" several."""
     if args.data_dir is not None:
-        os.environ["METAIRM_DATA"] = str(
-            Path(args.data_dir).expanduser().absolute()
-        )  # workers get it, too
+        folder = Path(args.data_dir).expanduser().absolute()
+        os.environ["METAIRM_DATA"] = str(folder)  # workers get it, too
     if args.command == "run" and args.experiment == PAPER:
         configs = [config for config in available().values() if config.get("artefacts")]
         configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
         studies = [(config["name"], "source" in environment_keys(config)) for config in configs]
     else:
         studies = [(args.experiment, True)]
+    prepare_one = prepare_search if args.command == "search" else prepare_table
     prepared = []
     for name, has_source in studies:
         source = [f"source={args.source}"] if args.source is not None and has_source else []
         own = Namespace(**{**vars(args), "experiment": name, "set": [*args.set, *source]})
-        prepared.append(
-            prepare_search(own, command)
-            if args.command == "search"
-            else prepare_table(own, command)
-        )
+        prepared.append(prepare_one(own, command))
     return prepared
 
 
 def check_data(args, experiment, variants):
-    """Raise unless the data can be made, and the algorithms of all `variants` of the experiment can be trained on it."""
+    """Raise unless the data can be made, and the algorithms of all `variants` trained on it."""
     trial = experiment.data(args.seed)
     for variant in variants:
         for algorithm in variant.algorithms.values():
@@ -77,7 +72,7 @@ def check_data(args, experiment, variants):
 def open_folder(args, kind, study, more, rows, first, settings=None):
     """Make the run folder, with the config, the machine and the plan in it."""
     name = f"{study.name}-quick" if args.quick else study.name
-    folder = Folder(
+    folder = sweeps.Folder(
         Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}"
     )
     config = {field.name: getattr(study, field.name) for field in fields(study)}
@@ -85,29 +80,27 @@ def open_folder(args, kind, study, more, rows, first, settings=None):
     config["cases"] = {case: experiment.config for case, experiment in study.cases.items()}
     try:
         _storage.write_json(folder.path / "config.json", config, indent=1)
-        _storage.write_json(folder.path / "machine.json", trial.machine(), indent=1)
+        _storage.write_json(folder.path / "machine.json", machine(), indent=1)
         folder.plan(rows, first, args.trials, settings)
     except OSError as error:
         raise OSError(
-            f"cannot write to {folder.path} ({error.strerror}); name a folder you may write to with --out"
+            f"cannot write to {folder.path} ({error.strerror}); "
+            "name a folder you may write to with --out"
         ) from None
     return folder
 
 
-def tasks_of(args, experiment, algorithms, folder, first=0, setting=None, keep_params=False):
+def tasks_of(args, experiment, algorithms, first=0, setting=None, keep_params=False):
     """Return the trials that are asked for."""
-    keep_params = keep_params or args.save_params
-    return sweep.tasks_of(
+    return sweeps.tasks_of(
         experiment,
         algorithms,
         range(first, first + args.trials),
-        args.seed,
-        args.dtype,
-        folder,
+        seed=args.seed,
+        dtype=args.dtype,
         engine=args.engine,
         audit_every=args.audit_every,
-        checkpoint_every=args.checkpoint_every,
-        keep_params=keep_params,
+        keep_params=keep_params or args.save_params,
         setting=setting,
     )
 
@@ -122,7 +115,7 @@ def prepare_table(args, command):
         rows += [row_of(name, case) for name in wanted[case]]
     folder, tasks = open_folder(args, "", study, {}, rows, 0), []
     for case, experiment in study.cases.items():
-        tasks += tasks_of(args, experiment, wanted[case], folder, keep_params=study.keep_params)
+        tasks += tasks_of(args, experiment, wanted[case], keep_params=study.keep_params)
     return tasks, folder, lambda: conclude.conclude_table(args, study, folder, command)
 
 
@@ -148,11 +141,8 @@ def prepare_search(args, command):
     tasks = []
     for row in rows:
         for number, variant in enumerate(variants[row.name]):
-            tasks += tasks_of(
-                args, variant, [row.algorithm], folder, search_space.FIRST_TRIAL, number
-            )
+            tasks += tasks_of(args, variant, [row.algorithm], search_space.FIRST_TRIAL, number)
     tasks.sort(key=lambda task: task.trial)  # those of a trial share its data
-    every = search_space.planned(
-        study, folder.planned(), args.seed
-    )  # another command may have searched other rows
+    # another command may have searched other rows
+    every = search_space.planned(study, folder.planned(), args.seed)
     return tasks, folder, lambda: conclude.conclude_search(study, every, folder, command)

@@ -1,5 +1,7 @@
 """What a run folder holds: done, failed, running, left."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from tqdm import tqdm
@@ -7,11 +9,10 @@ from tqdm import tqdm
 from metairm_np import _storage
 from metairm_np.experiments.files import row_of
 from metairm_np.reports import tables
-from metairm_np.sweeps.estimate import Estimate
-from metairm_np.sweeps.folder import Folder
+from metairm_np.sweeps import Estimate, Folder
 
 
-def status(path):
+def status(path: str | Path) -> str:
     """Say how far a run folder, or each of those in a folder, has come.
 
     Parameters
@@ -40,7 +41,8 @@ def run_folders(path):
     )
     if not folders:
         raise FileNotFoundError(
-            f"{path} is no run folder and holds none; give one, such as runs/cmnist-0123456789, or runs"
+            f"{path} is no run folder and holds none; "
+            "give one, such as runs/cmnist-0123456789, or runs"
         )
     return folders
 

@@ -1,7 +1,10 @@
-"""Where trials are carried out: in this process, in local processes, on Dask, or on any other `concurrent.futures.Executor`.
+"""Where trials are carried out: in this process, in local processes, on Dask, or anywhere else.
 
-Each function here gives `Workers`, the one interface of a sweep.
+Each public function here returns `Workers`, the one interface of a sweep. `given` takes any
+`concurrent.futures.Executor`.
 """
+
+from __future__ import annotations
 
 import logging
 import multiprocessing
@@ -44,7 +47,7 @@ class ThisProcess(Executor):
     Parameters
     ----------
     on_trial : callable(task), optional
-        Called before each trial; gives the `on_step` of its training.
+        Called before each trial; returns the `on_step` of its training.
     """
 
     def __init__(self, on_trial=lambda task: None):
@@ -60,8 +63,18 @@ class ThisProcess(Executor):
         return future
 
 
-def serial(on_trial=lambda task: None):
-    """Return Workers that are this process."""
+def serial(on_trial: Callable = lambda task: None) -> Workers:
+    """Return Workers that are this process.
+
+    Parameters
+    ----------
+    on_trial : callable(task), optional
+        Called before each trial; returns the `on_step` of its training, or None.
+
+    Returns
+    -------
+    Workers
+    """
 
     @contextmanager
     def start():
@@ -70,7 +83,7 @@ def serial(on_trial=lambda task: None):
     return Workers(start)
 
 
-def given(executor, jobs):
+def given(executor: Executor, jobs: int) -> Workers:
     """Return Workers that are somebody's Executor, which stays theirs.
 
     Parameters
@@ -80,6 +93,10 @@ def given(executor, jobs):
         to it by pickle.
     jobs : int
         How many trials may be under way.
+
+    Returns
+    -------
+    Workers
     """
 
     @contextmanager
@@ -89,8 +106,18 @@ def given(executor, jobs):
     return Workers(start)
 
 
-def processes(jobs):
-    """Return Workers that are `jobs` fresh processes of this machine, the cores shared out among them."""
+def processes(jobs: int) -> Workers:
+    """Return Workers that are fresh processes of this machine, the cores shared out among them.
+
+    Parameters
+    ----------
+    jobs : int
+        How many.
+
+    Returns
+    -------
+    Workers
+    """
 
     @contextmanager
     def start():
@@ -112,7 +139,7 @@ def processes(jobs):
     return Workers(start)
 
 
-def dask(address, jobs):
+def dask(address: str, jobs: int) -> Workers:
     """Return Workers of dask.distributed.
 
     Parameters
@@ -121,6 +148,11 @@ def dask(address, jobs):
         "local" for a cluster of `jobs` processes on this machine, or a scheduler's, such as
         tcp://host:8786.
     jobs : int
+        How many processes, if "local".
+
+    Returns
+    -------
+    Workers
 
     Raises
     ------
@@ -163,14 +195,14 @@ def dask(address, jobs):
 def _client(distributed, address, jobs):
     """Connect to a Dask scheduler that has workers, or start one."""
     if address == "local":
-        options = {
-            "threads_per_worker": 1,
-            "dashboard_address": None,
-            "silence_logs": logging.CRITICAL,
-            "host": "127.0.0.1",
-        }
         try:
-            cluster = distributed.LocalCluster(n_workers=jobs, **options)
+            cluster = distributed.LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                host="127.0.0.1",
+            )
         except (OSError, RuntimeError) as error:
             raise WorkersError(
                 f"Dask could not start {jobs} workers ({error}); try --jobs {jobs} without --dask"
@@ -190,13 +222,14 @@ def _client(distributed, address, jobs):
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
             raise WorkersError(
-                f"the Dask scheduler at {address} has no workers; start some with: dask worker --nthreads 1 {address}"
+                f"the Dask scheduler at {address} has no workers; "
+                f"start some with: dask worker --nthreads 1 {address}"
             ) from None
         yield client
 
 
 def _ignore_interrupts(distributed, client):
-    """Make Dask's workers on this machine ignore Ctrl-C, which a terminal sends to all processes."""
+    """Make Dask's workers on this machine ignore Ctrl-C, which a terminal sends to all."""
 
     class Deaf(distributed.WorkerPlugin):
         def setup(self, worker):
@@ -218,7 +251,7 @@ def threads_for(jobs):
 
 
 def begin_worker():
-    """Ignore Ctrl-C, which a terminal sends to all processes, and end with the parent, whatever ends that."""
+    """Ignore Ctrl-C, which a terminal sends to all, and end with the parent, whatever ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 

@@ -1,17 +1,20 @@
-"""Running trials on any executor, whatever dies on the way; each is stored as soon as it is finished."""
+"""Running trials on any executor, whatever dies on the way; each is stored as soon as it ends."""
 
-import itertools
-import json
+from __future__ import annotations
+
 import signal
 import threading
 import time
 import traceback
 from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, wait
 from contextlib import contextmanager
 from dataclasses import replace
 
-from metairm_np.sweeps.executors import serial
+from metairm_np.experiments.files import row_of
+from metairm_np.sweeps.executors import Workers, serial
+from metairm_np.sweeps.folder import Folder
 from metairm_np.sweeps.trial import Task, WorkersError, carry_out
 from metairm_np.training import Status
 from metairm_np.training.checkpoint import Checkpoint
@@ -47,64 +50,52 @@ class Listener:
         """Take that Ctrl-C was pressed, and that what runs is finished."""
 
 
-def tasks_of(
-    experiment,
-    algorithms,
-    trials,
-    seed,
-    dtype,
-    folder,
-    *,
-    engine="fast",
-    audit_every=50,
-    checkpoint_every=None,
-    keep_params=False,
-    setting=None,
-):
-    """Return the tasks of an experiment, all algorithms of a trial together, as they share its data.
+class Estimate:
+    """How long a sweep still takes, learnt by row of the tables from trials that are finished.
 
     Parameters
     ----------
-    experiment : Experiment
-    algorithms : list of str
-    trials : iterable of int
-        Their numbers.
-    seed : int
-    dtype : {"float32", "float64"}
-    folder : Folder
-    engine : {"fast", "spec"}, default "fast"
-    audit_every : int, default 50
-        See `metairm_np.training.train`.
-    checkpoint_every : int, optional
-        How many steps apart the state of a trial is stored; a trial that was cut short goes on from
-        there, with the same bits.
-    keep_params : bool, default False
-        Whether to store the final parameters.
-    setting : int, optional
-        The number of the setting in a search.
+    left : dict
+        Of each row, the number of trials that are not finished.
     """
-    config, tasks = json.dumps(experiment.config), []
-    for trial, algorithm in itertools.product(trials, algorithms):
-        task = Task(
-            config,
-            algorithm,
-            experiment.case,
-            trial,
-            seed,
-            dtype,
-            engine,
-            audit_every,
-            setting,
-            keep_params=keep_params,
-        )
-        if checkpoint_every:
-            path = folder.checkpoint_path(task.name).absolute()  # a worker may be elsewhere
-            task = replace(task, checkpoint=Checkpoint(path, checkpoint_every))
-        tasks.append(task)
-    return tasks
+
+    def __init__(self, left):
+        self.left, self.seconds, self.finished = Counter(left), Counter(), Counter()
+
+    def take(self, record):
+        """Take in a record, of this sweep or an earlier one."""
+        row = row_of(record["algorithm"], record["case"])
+        self.left[row] -= 1
+        self.seconds[row] += record["seconds"]
+        self.finished[row] += 1
+
+    def drop(self, row):
+        """Take in that a trial of a row has failed."""
+        self.left[row] -= 1
+
+    def remaining(self, jobs):
+        """Return the seconds that `jobs` workers will need, or None if nothing is known.
+
+        A row that is new takes as long as the others do.
+        """
+        if not self.finished:
+            return None
+        overall = self.seconds.total() / self.finished.total()
+        each = {
+            name: self.seconds[name] / self.finished[name] if self.finished[name] else overall
+            for name in self.left
+        }
+        return sum(max(n, 0) * each[name] for name, n in self.left.items()) / jobs
 
 
-def run(tasks, folder, workers=None, listener=None, call=carry_out):
+def run(
+    tasks: Iterable[Task],
+    folder: Folder,
+    workers: Workers | None = None,
+    listener: Listener | None = None,
+    checkpoint_every: int | None = None,
+    call: Callable = carry_out,
+) -> None:
     """Carry out the tasks that `folder` does not hold yet, and store each as it ends.
 
     At the first Ctrl-C what runs is finished and nothing else begun; then, or at the second one,
@@ -116,10 +107,14 @@ def run(tasks, folder, workers=None, listener=None, call=carry_out):
         With names that differ.
     folder : Folder
     workers : Workers, optional
-        Default: this process. See `metairm_np.executors`.
+        Such as `processes(2)`; default: `serial()`, this process.
     listener : Listener, optional
+        What hears how it goes.
+    checkpoint_every : int, optional
+        How many steps apart the state of each trial is stored; a trial that was cut short goes on
+        from there, with the same bits. Default: never, and it starts again.
     call : callable, optional
-        What carries out a task; default `metairm_np.trials.carry_out`.
+        What carries out a task; default `carry_out`, which trains.
 
     Raises
     ------
@@ -128,7 +123,14 @@ def run(tasks, folder, workers=None, listener=None, call=carry_out):
     OSError
         If a file cannot be read or written, here or by a worker.
     """
+    if checkpoint_every is not None:
+        tasks = [_checkpointed(task, folder, checkpoint_every) for task in tasks]
     _Sweep(folder, workers or serial(), listener or Listener(), call).run(tasks)
+
+
+def _checkpointed(task, folder, every):
+    path = folder.checkpoint_path(task.name).absolute()  # a worker may be in another directory
+    return replace(task, checkpoint=Checkpoint(path, every))
 
 
 class _Sweep:
@@ -136,11 +138,9 @@ class _Sweep:
 
     def __init__(self, folder, workers, listener, call):
         self.folder, self.workers, self.listener, self.call = folder, workers, listener, call
-        self.fresh, self.suspects, self.elsewhere = (
-            deque(),
-            deque(),
-            deque(),
-        )  # left; died with their workers; another's
+        self.fresh = deque()  # left
+        self.suspects = deque()  # their workers died more than once
+        self.elsewhere = deque()  # another command runs them
         self.running = {}  # future: task
         self.deaths = Counter()  # of a trial's workers, by its name
         self.starts = 0  # of executors since a trial ended
@@ -155,7 +155,8 @@ class _Sweep:
             while self.left() and not self.interrupted:
                 if self.starts == GIVE_UP:
                     raise WorkersError(
-                        f"workers died {GIVE_UP} times in a row (killed, or out of memory); try fewer --jobs"
+                        f"workers died {GIVE_UP} times in a row (killed, or out of memory); "
+                        "try fewer --jobs"
                     )
                 self.starts += 1
                 with self.workers.start() as (executor, room):
@@ -187,7 +188,7 @@ class _Sweep:
         self.end(wait(self.running).done)
 
     def begin(self, executor, room):
-        """Begin as many trials as there is room for; tell whether any is under way."""
+        """Begin as many trials as there is room for; return whether any is under way."""
         while not self.interrupted and len(self.running) < room:
             task = self.next()
             if task is None and self.elsewhere and not self.running:
@@ -207,7 +208,10 @@ class _Sweep:
         return bool(self.running)
 
     def next(self):
-        """Return a trial that may begin now and that no other command has, or None; those whose workers died begin alone."""
+        """Return a trial that may begin now and that no other command has, or None.
+
+        Those whose workers died begin alone.
+        """
         while self.fresh:
             task = self.fresh.popleft()
             if not self.folder.claim(task.name):
@@ -219,7 +223,10 @@ class _Sweep:
         return self.suspects.popleft() if self.suspects and not self.running else None
 
     def end(self, futures):
-        """Store what has ended, then raise what the sweep cannot go on with; tell whether the executor is usable."""
+        """Store what has ended, and return whether the executor is usable.
+
+        Then raise what the sweep cannot go on with.
+        """
         usable, trouble = True, None
         for future in futures:
             task = self.running.pop(future)
@@ -232,18 +239,11 @@ class _Sweep:
                 continue
             except CancelledError:
                 trouble = WorkersError("the connection to the workers is lost")
-            except (
-                OSError,
-                ImportError,
-                WorkersError,
-            ) as error:  # the machine's fault, and not the trial's
+            except (OSError, ImportError, WorkersError) as error:  # not the trial's fault
                 trouble = error
             except Exception as error:
-                self.fail(
-                    task,
-                    f"{type(error).__name__}: {error}",
-                    "".join(traceback.format_exception(error)),
-                )
+                trace = "".join(traceback.format_exception(error))
+                self.fail(task, f"{type(error).__name__}: {error}", trace)
             else:
                 self.listener.finished(record)
             self.starts = 0
@@ -253,7 +253,7 @@ class _Sweep:
         return usable
 
     def lose(self, task):
-        """Put a trial whose worker died, or another one beside it, back: the guilty one is found by running it alone."""
+        """Put a trial back whose worker died; the guilty one is found by running it alone."""
         self.deaths[task.name] += 1
         if self.deaths[task.name] == DEATHS:
             self.starts = 0
@@ -273,10 +273,11 @@ class _Sweep:
             "algorithm": task.algorithm,
             "case": task.case,
             "trial": task.trial,
+            "setting": task.setting,
+            "status": Status.FAILED.value,
+            "message": message,
+            "traceback": trace,
         }
-        record.update(
-            setting=task.setting, status=Status.FAILED.value, message=message, traceback=trace
-        )
         self.folder.fail(task.name, record)
         self.listener.failed(record)
 
@@ -284,13 +285,13 @@ class _Sweep:
 @contextmanager
 def interrupts(first):
     """Within, call `first` at the first Ctrl-C and raise KeyboardInterrupt at the second."""
-    came = []
 
     def handle(*_):
-        came.append(True)
-        if len(came) > 1:
-            raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, stop)
         first()
+
+    def stop(*_):
+        raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,10 +1,13 @@
-"""One trial: a small value that any process can carry out, and the record that it gives."""
+"""One trial: a small value that any process can carry out, and the record that comes of it."""
+
+from __future__ import annotations
 
 import json
 import os
 import platform
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,22 +17,27 @@ import numpy as np
 from metairm_np import fast
 from metairm_np._seeds import child
 from metairm_np._version import __version__
-from metairm_np.experiments.files import make_data, resolve, row_of
+from metairm_np.experiments.files import Experiment, make_data, resolve, row_of
 from metairm_np.fast import _blas
 from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.sweeps.folder import name_of
 from metairm_np.training.checkpoint import Checkpoint
 from metairm_np.training.loop import ENGINES, RunOptions, train
 
-VARIABLES = (
-    *THREAD_VARIABLES,
-    "OPENBLAS_CORETYPE",
-)  # of the environment, that the results may depend on
+VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # that the results may depend on
+# autograd's tracing is not made for threads, and a worker may have several
+ONE_AT_A_TIME = threading.Lock()
+
+
+class WorkersError(RuntimeError):
+    """What should carry out trials cannot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What decides one trial, and what to keep of it. It is small: whoever carries it out makes the data.
+    """What decides one trial, and what to keep of it.
+
+    It is small: whoever carries it out makes the data.
 
     Parameters
     ----------
@@ -38,13 +46,18 @@ class Task:
     algorithm : str
     case : str
         The experiment's among the cases of its study, "" if there is only one.
-    trial, seed : int
-        The trial's number, and the seed of the run.
-    dtype, engine : str
+    trial : int
+        The trial's number.
+    seed : int
+        The run's.
+    dtype : {"float32", "float64"}
+    engine : {"fast", "spec"}
     audit_every : int
+        See `metairm_np.training.train`.
     setting : int, optional
         In a search, the number of the setting that is tried.
     checkpoint : Checkpoint, optional
+        Where its state is kept; `metairm_np.sweeps.run` adds it.
     keep_params : bool
         Whether the final parameters are wanted, too.
     version : str
@@ -55,8 +68,8 @@ class Task:
     algorithm: str
     case: str
     trial: int
-    seed: int
-    dtype: str
+    seed: int = 0
+    dtype: str = "float32"
     engine: str = "fast"
     audit_every: int = 50
     setting: int | None = None
@@ -65,23 +78,40 @@ class Task:
     version: str = __version__
 
     @property
-    def name(self):
-        """The stem of its files' names."""
+    def name(self) -> str:
+        """Return the stem of its files' names."""
         return name_of(self.row, self.trial, self.setting)
 
     @property
-    def row(self):
+    def row(self) -> str:
         """The row of the study's tables that it belongs to."""
         return row_of(self.algorithm, self.case)
 
 
-class WorkersError(RuntimeError):
-    """What should carry out trials cannot."""
+def tasks_of(
+    experiment: Experiment, algorithms: Iterable[str], trials: Iterable[int], **fields
+) -> list[Task]:
+    """Return the tasks of an experiment, the algorithms of a trial together: they share its data.
 
+    Parameters
+    ----------
+    experiment : Experiment
+    algorithms : iterable of str
+    trials : iterable of int
+        Their numbers.
+    **fields
+        Other fields of each `Task`, such as `seed`, `dtype` and `keep_params`.
 
-ONE_AT_A_TIME = (
-    threading.Lock()
-)  # autograd's tracing is not made for threads, and a worker may have several
+    Returns
+    -------
+    list of Task
+    """
+    config, algorithms = json.dumps(experiment.config), list(algorithms)
+    return [
+        Task(config, algorithm, experiment.case, trial, **fields)
+        for trial in trials
+        for algorithm in algorithms
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -92,12 +122,12 @@ def experiment_of(config):
 
 @lru_cache(maxsize=1)
 def data_of(environment, seed, trial, dtype):
-    """Return the data of a trial, which its algorithms and settings share; `environment` is the config's, as JSON."""
+    """Return the data of a trial, which its algorithms and settings share."""
     return make_data(json.loads(environment), child(seed, trial), dtype)
 
 
 def carry_out(task, on_step=None):
-    """Run a trial, and give its record and, if the task wants them, its parameters, or else None.
+    """Run a trial; return its record and, if the task wants them, its parameters, or else None.
 
     Raises
     ------
@@ -106,7 +136,8 @@ def carry_out(task, on_step=None):
     """
     if task.version != __version__:
         raise WorkersError(
-            f"a worker has metairm_np {__version__}, this command {task.version}; install the same release everywhere"
+            f"a worker has metairm_np {__version__}, this command {task.version}; "
+            "install the same release everywhere"
         )
     with ONE_AT_A_TIME:
         experiment = experiment_of(task.config)
@@ -188,7 +219,7 @@ def run_trial(
 
 
 def machine():
-    """Return what the results may depend on besides the config: versions, BLAS, processor and threads."""
+    """Return what results may depend on besides the config: versions, BLAS, processor, threads."""
     built_with = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "metairm_np": __version__,

@@ -7,7 +7,7 @@ import pytest
 from small_sweeps import tasks
 
 from metairm_np.cli.console import Console
-from metairm_np.sweeps.estimate import Estimate
+from metairm_np.sweeps import Estimate
 
 
 def record(algorithm, seconds, trial=0, status="completed"):
@@ -47,7 +47,7 @@ class Terminal(io.StringIO):
 def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    todo = tasks(tmp_path, trials=3)
+    todo = tasks(trials=3)
     console = Console(todo, 2, tmp_path)
     console.bar.mininterval = 0
     console.reused(record("erm", 1.0))
@@ -82,8 +82,8 @@ def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
 
 
 def test_no_bars_where_there_is_no_terminal(tmp_path, capsys):
-    console = Console(tasks(tmp_path), 1, tmp_path)
-    console.begun(tasks(tmp_path)[0])
+    console = Console(tasks(), 1, tmp_path)
+    console.begun(tasks()[0])
     console.finished(record("erm", 1.0))
     console.close()
     assert console.conclusion() == 0

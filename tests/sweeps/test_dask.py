@@ -1,16 +1,15 @@
-"""Sweeps on dask.distributed: the same records, though workers are killed in the midst of trials."""
+"""Sweeps on dask.distributed: the same records, though workers are killed during trials."""
 
 import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
 from small_sweeps import OPTIONS, Heard, records, run, tasks
 
+from metairm_np.cli import main
 from metairm_np.sweeps import executors, sweep, trial
 from metairm_np.sweeps.folder import Folder
 
@@ -19,40 +18,31 @@ distributed = pytest.importorskip(
 )
 
 
+pytestmark = pytest.mark.slow
+
+
+def cluster_of(n_workers):
+    """Start a cluster on this machine."""
+    return distributed.LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs=50,
+        host="127.0.0.1",
+    )
+
+
 @pytest.fixture
 def cluster():
-    options = {
-        "n_workers": 2,
-        "threads_per_worker": 1,
-        "dashboard_address": None,
-        "silence_logs": 50,
-    }
-    with distributed.LocalCluster(**options, host="127.0.0.1") as cluster:
+    with cluster_of(2) as cluster:
         yield cluster
 
 
-def test_the_command_line_gives_the_same_records(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "metairm_np.run",
-        "cmnist",
-        *OPTIONS,
-        "--algorithms",
-        "erm,v_rex",
-        "--trials",
-        "3",
-    ]
-    process = subprocess.run(
-        [*command, "--dask", "local", "--jobs", "2"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stderr == ""
-    folder = tmp_path / process.stdout.strip().splitlines()[-1]
+def test_the_command_line_gives_the_same_records(tmp_path, capsys):
+    line = ["cmnist", *OPTIONS, "--algorithms", "erm,v_rex", "--trials", "3"]
+    assert main([*line, "--dask", "local", "--jobs", "2", "--out", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().err == ""
+    (folder,) = (tmp_path / "runs").iterdir()
     assert records(folder) == run(tmp_path / "serial")
 
 
@@ -112,50 +102,28 @@ def test_a_trial_that_always_kills_its_worker_fails_alone(cluster, tmp_path):
             lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0)
         )
     workers = executors.dask(cluster.scheduler_address, 1)
-    sweep.run(tasks(tmp_path, trials=2), Folder(tmp_path), workers, heard, Dying())
+    sweep.run(tasks(trials=2), Folder(tmp_path), workers, heard, call=Dying())
     assert heard.names("failed") == ["erm-000"]
     assert sorted(heard.names("finished")) == ["erm-001", "v_rex-000", "v_rex-001"]
 
 
 def test_a_scheduler_that_goes_away_ends_the_sweep_with_a_sentence(tmp_path):
-    options = {
-        "n_workers": 1,
-        "threads_per_worker": 1,
-        "dashboard_address": None,
-        "silence_logs": 50,
-    }
-    cluster = distributed.LocalCluster(**options, host="127.0.0.1")
+    cluster = cluster_of(1)
     threading.Timer(4, cluster.close).start()
     with pytest.raises(trial.WorkersError, match="the connection to the .* is lost"):
         run(tmp_path, trials=400, workers=executors.dask(cluster.scheduler_address, 1))
 
 
-@pytest.mark.parametrize(
-    ("where", "error", "message"),
-    [
-        (
-            "lokal",
-            ValueError,
-            "--dask is 'lokal'; give local, or a scheduler's address such as tcp://host:8786",
-        ),
-        ("tcp://127.0.0.1:9", trial.WorkersError, "no Dask scheduler answers at tcp://127.0.0.1:9"),
-    ],
-)
-def test_a_wrong_address_is_one_sentence(where, error, message, monkeypatch):
+def test_a_wrong_address_is_one_sentence(monkeypatch):
     monkeypatch.setattr(executors, "PATIENCE", 1)
-    with pytest.raises(error, match=message), executors.dask(where, 1).start():
-        pass
+    with pytest.raises(trial.WorkersError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+        with executors.dask("tcp://127.0.0.1:9", 1).start():
+            pass
 
 
 def test_a_scheduler_without_workers_is_one_sentence(monkeypatch):
     monkeypatch.setattr(executors, "PATIENCE", 1)
-    options = {"n_workers": 0, "dashboard_address": None, "silence_logs": 50}
-    with (
-        distributed.LocalCluster(**options, host="127.0.0.1") as cluster,
-        pytest.raises(trial.WorkersError) as error,
-    ):  # noqa: PT012
+    sentence = "has no workers; start some with: dask worker --nthreads 1 tcp://127.0.0.1"
+    with cluster_of(0) as cluster, pytest.raises(trial.WorkersError, match=sentence):
         with executors.dask(cluster.scheduler_address, 1).start():
             pass
-    assert "has no workers; start some with: dask worker --nthreads 1 tcp://127.0.0.1" in str(
-        error.value
-    )

@@ -1,4 +1,4 @@
-"""Run folders: damage is noticed, disks that are full or read-only are one sentence, and nothing finished is lost."""
+"""Run folders: damage is noticed, a full or read-only disk is one sentence, nothing is lost."""
 
 import ctypes
 import json
@@ -12,37 +12,29 @@ import pytest
 from small_sweeps import OPTIONS, Heard, experiment, records, run, tasks
 
 from metairm_np import _storage
+from metairm_np.cli import main
 from metairm_np.sweeps.folder import Folder, name_of, npz
 
 DROP_FROM_BOUNDING_SET, DAC_OVERRIDE = 24, 1  # of prctl and capabilities on Linux
+LINE = ["cmnist", *OPTIONS, "--algorithms", "erm,v_rex"]
 
 
-def command(cwd, *options, limit=None, fair=False):
-    """Run the command line, with files of at most `limit` bytes, and, if `fair`, without root's right to write anywhere."""
+@pytest.fixture
+def limited(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the command line with files of at most `limit` bytes."""
+    monkeypatch.chdir(tmp_path)
 
-    def prepare():
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        if fair and os.geteuid() == 0:
-            assert ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, 0, 0, 0) == 0
+    def call(*options, limit=None):
+        capsys.readouterr()
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit or before[0], before[1]))
+        try:
+            code = main([*LINE, *options])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return code, *capsys.readouterr()
 
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "metairm_np.run",
-            "cmnist",
-            *OPTIONS,
-            "--algorithms",
-            "erm,v_rex",
-            *options,
-        ],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        preexec_fn=prepare,
-    )
+    return call
 
 
 def harmed(good):
@@ -59,28 +51,19 @@ def harmed(good):
 
 
 @pytest.mark.parametrize("harm", ["empty", "half", "bit", "other", "long"])
-def test_a_damaged_record_is_set_aside_and_the_trial_runs_again(harm, tmp_path):
-    whole = run(tmp_path)
-    path = Folder(tmp_path).record_path("erm-001")
-    bad = harmed(path.read_bytes())[harm]
-    path.write_bytes(bad)
-    heard = Heard()
-    assert run(tmp_path, listener=heard) == whole
-    assert heard.names("finished") == ["erm-001"]
-    assert path.with_name("erm-001.json.damaged").read_bytes() == bad
-
-
-@pytest.mark.parametrize("harm", ["empty", "half", "bit", "other", "long"])
-def test_damaged_parameters_are_set_aside_and_the_trial_runs_again(harm, tmp_path):
-    run(tmp_path, keep_params=True)
-    path = Folder(tmp_path).params_path("v_rex-000")
-    good = path.read_bytes()
-    path.write_bytes(harmed(good)[harm])
-    heard = Heard()
-    run(tmp_path, listener=heard, keep_params=True)
-    assert heard.names("finished") == ["v_rex-000"]
-    assert path.read_bytes() == good
-    assert path.with_name("v_rex-000.params.npz.damaged").exists()
+def test_damaged_files_are_set_aside_and_the_trials_run_again(harm, tmp_path):
+    whole, heard = run(tmp_path, trials=1, keep_params=True), Heard()
+    folder = Folder(tmp_path)
+    params = folder.params_path("v_rex-000")
+    good, bad = params.read_bytes(), {}
+    for path in (folder.record_path("erm-000"), params):
+        bad[path] = harmed(path.read_bytes())[harm]
+        path.write_bytes(bad[path])
+    assert run(tmp_path, trials=1, listener=heard, keep_params=True).items() >= whole.items()
+    assert heard.names("finished") == ["erm-000", "v_rex-000"]
+    assert params.read_bytes() == good
+    for path, content in bad.items():
+        assert path.with_name(f"{path.name}.damaged").read_bytes() == content
 
 
 def test_a_record_that_cannot_be_stored_leaves_its_checkpoint(tmp_path, monkeypatch):
@@ -183,54 +166,60 @@ def test_another_commands_finished_trial_is_taken_over(tmp_path, monkeypatch):
     assert "erm-001" not in heard.names("begun")
 
 
-@pytest.mark.skipif(
-    not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit on the size of files on this system"
-)
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_full_disk_is_one_sentence_and_loses_nothing(jobs, tmp_path):
+def test_a_full_disk_is_one_sentence_and_loses_nothing(jobs, tmp_path, limited):
     more = ["--set", "steps=400"]  # so that a record is much longer than the config
-    size = min(
-        len(json.dumps(record))
-        for record in run(tmp_path / "size", trials=1, changes=["steps=400"]).values()
-    )
-    assert command(tmp_path, *more, "--trials", "2").returncode == 0
+    whole = run(tmp_path / "whole", trials=4, changes=["steps=400"])
+    size = min(len(json.dumps(record)) for record in whole.values())
+    assert limited(*more, "--trials", "2")[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
     before = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
-    process = command(tmp_path, *more, "--trials", "4", "--jobs", jobs, limit=size // 2)
-    assert process.returncode == 2
-    assert process.stderr.startswith("error: cannot use runs/cmnist-")
-    assert "File too large" in process.stderr
-    assert process.stderr.endswith("; mend that, and the same command goes on from there\n")
-    assert process.stderr.count("\n") == 1
-    assert {
-        path.name: path.read_bytes() for path in (folder / "trials").iterdir()
-    } == before  # and no half files
-    process = command(tmp_path, *more, "--trials", "4", "--jobs", jobs)
-    assert process.returncode == 0, process.stderr
-    assert "reused: 4 finished trials" in process.stdout
-    assert records(folder) == run(tmp_path / "whole", trials=4, changes=["steps=400"])
+    code, _, err = limited(*more, "--trials", "4", "--jobs", jobs, limit=size // 2)
+    assert code == 2
+    assert err.startswith("error: cannot use runs/cmnist-")
+    assert "File too large" in err
+    assert err.endswith("; fix that, and the same command goes on from there\n")
+    assert err.count("\n") == 1
+    now = {path.name: path.read_bytes() for path in (folder / "trials").iterdir()}
+    assert now == before  # and no half files
+    code, out, err = limited(*more, "--trials", "4", "--jobs", jobs)
+    assert code == 0, err
+    assert "reused: 4 finished trials" in out
+    assert records(folder) == whole
 
 
-def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path):
-    process = command(tmp_path, "--jobs", "2", "--checkpoint-every", "3", limit=6000)
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1
-    assert "File too large" in process.stderr
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path, limited):
+    code, _, err = limited("--jobs", "2", "--checkpoint-every", "3", limit=6000)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "File too large" in err
     assert not list(tmp_path.rglob("*.failed.json"))
 
 
-def test_a_read_only_folder_is_one_sentence(tmp_path):
-    assert command(tmp_path).returncode == 0
+@pytest.mark.slow
+def test_a_read_only_folder_is_one_sentence(tmp_path, limited):
+    def drop_roots_right_to_write_anywhere():
+        if os.geteuid() == 0:
+            assert ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, 0, 0, 0) == 0
+
+    assert limited()[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for path in (folder / "trials", folder, tmp_path / "runs"):
         path.chmod(0o500)
     try:
-        for options in (
-            ["--trials", "2"],
-            ["--seed", "1"],
-        ):  # a folder that is there, and one that is not
-            process = command(tmp_path, *options, fair=True)
+        # a folder that is there, and one that is not
+        for options in (["--trials", "2"], ["--seed", "1"]):
+            process = subprocess.run(
+                [sys.executable, "-m", "metairm_np.run", *LINE, *options],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                preexec_fn=drop_roots_right_to_write_anywhere,
+            )
             assert process.returncode == 2
             assert process.stderr.startswith("error: cannot write to runs/cmnist-")
             assert "name a folder you may write to with --out" in process.stderr
@@ -242,23 +231,17 @@ def test_a_read_only_folder_is_one_sentence(tmp_path):
 
 
 def test_the_hash_names_what_decides_and_nothing_else():
-    base = experiment()
-    same = [
-        experiment("erm.label=Empirical"),
-        experiment("v_rex.momentum=0.0"),
-        experiment("environment.n_test=400"),
-    ]
-    assert {other.hash(0, "float32") for other in same} == {base.hash(0, "float32")}
-    others = [
-        experiment("erm.lr=0.3"),
-        experiment("n_test=401"),
-        experiment("p_e=[0.8]"),
-        experiment("early_stopping.patience=7"),
-    ]
-    assert len({other.hash(0, "float32") for other in [base, *others]}) == 5
+    def hashes(*changes):
+        return {experiment(change).hash(0, "float32") for change in changes}
+
+    base = {experiment().hash(0, "float32")}
+    same = "erm.label=Empirical", "v_rex.momentum=0.0", "environment.n_test=400"
+    assert hashes(*same) == base
+    others = "erm.lr=0.3", "n_test=401", "p_e=[0.8]", "early_stopping.patience=7"
+    assert len(hashes(*others) | base) == 5
 
 
-def test_tasks_are_small_and_independent_of_what_is_asked_for_beside(tmp_path):
-    one, more = tasks(tmp_path, trials=1), tasks(tmp_path, trials=2)
+def test_tasks_are_independent_of_what_is_asked_for_beside():
+    one, more = tasks(trials=1), tasks(trials=2)
     assert more[: len(one)] == one
     assert [task.name for task in more] == ["erm-000", "v_rex-000", "erm-001", "v_rex-001"]

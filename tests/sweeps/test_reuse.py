@@ -8,9 +8,11 @@ from small_sweeps import OPTIONS, records
 from metairm_np import _storage
 from metairm_np.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def go(out, name, *options):
-    """Run a small version of an experiment, and give its run folder."""
+    """Run a small version of an experiment, and return its run folder."""
     before = set(out.glob(f"{name}-*"))
     assert main([name, *OPTIONS, "--trials", "2", "--out", str(out), *options]) == 0
     (path,) = set(out.glob(f"{name}-*")) - before
@@ -28,7 +30,7 @@ def trials_run(text):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Return a folder with a run of Table 1's meta-IRM, and the records of a run of Table 5 on its own."""
+    """Return a folder with a run of Table 1's meta-IRM, and the records of Table 5 on its own."""
     path = tmp_path_factory.mktemp("reuse")
     go(path / "out", "cmnist", "--algorithms", "meta_irm")
     return path / "out", records(go(path / "alone", "table5"))

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from small_sweeps import OPTIONS, Heard, experiment, records, run, tasks
 
+from metairm_np.cli import main
 from metairm_np.cli.status import status
 from metairm_np.sweeps import sweep, trial
 from metairm_np.sweeps.executors import given, processes, threads_for
@@ -24,14 +26,14 @@ def serial(tmp_path_factory):
     return run(tmp_path_factory.mktemp("serial"))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_records(serial, tmp_path):
     assert run(tmp_path, workers=processes(2)) == serial
 
 
 def test_any_executor_gives_the_same_records(serial, tmp_path):
-    with ThreadPoolExecutor(
-        3
-    ) as executor:  # at once, although autograd knows one trace at a time only
+    # at once, although autograd knows one trace at a time only
+    with ThreadPoolExecutor(3) as executor:
         assert run(tmp_path, workers=given(executor, 3)) == serial
         assert executor.submit(int, "7").result() == 7  # it is still its owner's
 
@@ -69,7 +71,7 @@ def test_parameters_are_stored_when_asked_for_and_only_then(tmp_path):
     assert kept == plain
     with np.load(tmp_path / "trials" / "erm-001.params.npz") as file:
         params = [(file["W0"], file["b0"]), (file["W1"], file["b1"])]
-    (task,) = [task for task in tasks(tmp_path) if task.name == "erm-001"]
+    (task,) = [task for task in tasks() if task.name == "erm-001"]
     data = trial.data_of(json.dumps(experiment().config["environment"]), 0, 1, "float32")
     engine = trial.ENGINES[task.engine]
     assert engine.accuracy(params, data.test(0.9)) == kept["erm-001.json"]["test_accuracy"]["0.9"]
@@ -91,9 +93,10 @@ class Dying:
         return trial.carry_out(task)
 
 
+@pytest.mark.slow
 def test_a_trial_that_always_kills_its_worker_fails_alone(serial, tmp_path):
     heard = Heard()
-    sweep.run(tasks(tmp_path), Folder(tmp_path), processes(2), heard, Dying("v_rex-000"))
+    sweep.run(tasks(), Folder(tmp_path), processes(2), heard, call=Dying("v_rex-000"))
     assert heard.names("failed") == ["v_rex-000"]
     assert heard.names("lost").count("v_rex-000") == sweep.DEATHS - 1
     assert (
@@ -103,9 +106,8 @@ def test_a_trial_that_always_kills_its_worker_fails_alone(serial, tmp_path):
     assert found.pop("v_rex-000.failed.json")["status"] == "failed"
     assert found == {name: record for name, record in serial.items() if name != "v_rex-000.json"}
     heard = Heard()
-    assert (
-        run(tmp_path, listener=heard) == serial
-    )  # it is tried again, and its failure is forgotten
+    # it is tried again, and its failure is forgotten
+    assert run(tmp_path, listener=heard) == serial
     assert heard.names("begun") == ["v_rex-000"]
 
 
@@ -116,11 +118,11 @@ class Deadly:
         return os._exit, (1,)
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_are_given_up(tmp_path):
-    with pytest.raises(
-        trial.WorkersError, match="workers died 8 times in a row .* try fewer --jobs"
-    ):
-        sweep.run(tasks(tmp_path, trials=9), Folder(tmp_path), processes(1), None, Deadly())
+    sentence = "workers died 8 times in a row .* try fewer --jobs"
+    with pytest.raises(trial.WorkersError, match=sentence):
+        sweep.run(tasks(trials=9), Folder(tmp_path), processes(1), call=Deadly())
 
 
 def failing(task):
@@ -132,7 +134,7 @@ def failing(task):
 @pytest.mark.parametrize("workers", [None, processes(2)])
 def test_a_trial_that_fails_is_recorded_and_the_others_go_on(serial, tmp_path, workers):
     heard = Heard()
-    sweep.run(tasks(tmp_path), Folder(tmp_path), workers, heard, failing)
+    sweep.run(tasks(), Folder(tmp_path), workers, heard, call=failing)
     assert sorted(heard.names("failed")) == ["v_rex-000", "v_rex-001", "v_rex-002"]
     failure = records(tmp_path)["v_rex-001.failed.json"]
     assert failure["message"] == "ZeroDivisionError: by nothing"
@@ -155,20 +157,16 @@ def test_what_is_not_the_trials_fault_ends_the_sweep_and_loses_nothing(tmp_path,
 
     heard = Heard()
     with ThreadPoolExecutor(2) as executor, pytest.raises(type(error)):
-        sweep.run(tasks(tmp_path), Folder(tmp_path), given(executor, 2), heard, call)
+        sweep.run(tasks(), Folder(tmp_path), given(executor, 2), heard, call=call)
     assert "erm-000.json" in records(tmp_path)
     assert not list(tmp_path.rglob("*.failed.json"))
 
 
 def test_another_release_is_refused(tmp_path):
-    (task, *_) = tasks(tmp_path)
-    foreign = trial.Task(
-        **{name: getattr(task, name) for name in task.__slots__} | {"version": "0.0.1"}
-    )
-    with pytest.raises(
-        trial.WorkersError, match="this command 0.0.1; install the same release everywhere"
-    ):
-        trial.carry_out(foreign)
+    (task, *_) = tasks()
+    sentence = "this command 0.0.1; install the same release everywhere"
+    with pytest.raises(trial.WorkersError, match=sentence):
+        trial.carry_out(replace(task, version="0.0.1"))
 
 
 def test_threads_are_shared_out_and_put_back(monkeypatch):
@@ -182,25 +180,16 @@ def test_threads_are_shared_out_and_put_back(monkeypatch):
 
 
 def start(tmp_path, *options):
+    line = [sys.executable, "-m", "metairm_np.run", "cmnist", *OPTIONS, "--algorithms", "erm"]
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "metairm_np.run",
-            "cmnist",
-            *OPTIONS,
-            "--algorithms",
-            "erm",
-            *options,
-        ],
+        [*line, *options],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=partial(
-            signal.signal, signal.SIGINT, signal.SIG_DFL
-        ),  # a shell's background job would ignore it
+        # a shell's background job would ignore it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -212,6 +201,7 @@ def wait_for_trials(tmp_path, n=1):
     pytest.fail("no trial was finished within a minute")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_finishes_what_runs_and_twice_stops(times, jobs, tmp_path):
@@ -230,6 +220,7 @@ def test_ctrl_c_finishes_what_runs_and_twice_stops(times, jobs, tmp_path):
     assert 1 <= stored < 40
 
 
+@pytest.mark.slow
 def test_two_commands_share_a_folder(tmp_path):
     options = "--trials", "12", "--set", "steps=120"
     both = [start(tmp_path, *options), start(tmp_path, *options, "--jobs", "2")]
@@ -252,8 +243,8 @@ def test_two_commands_share_a_folder(tmp_path):
 
 
 def test_status_of_a_folder_of_folders(tmp_path):
-    process = start(tmp_path, "--trials", "2")
-    process.communicate(timeout=60)
+    line = ["cmnist", *OPTIONS, "--algorithms", "erm", "--trials", "2", "--out"]
+    assert main([*line, str(tmp_path / "runs")]) == 0
     text = status(tmp_path / "runs")
     assert "Colored MNIST, two classes" in text
     row = next(line for line in text.splitlines() if line.startswith("| erm"))
