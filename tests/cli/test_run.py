@@ -275,7 +275,7 @@ def test_list_and_help(run, argument, expected):
             "cmnist --dask lokal",
             "--dask is 'lokal'; give local, or a scheduler's address such as tcp://host:8786",
         ),
-        ("table6 --data-dir nowhere", "nowhere has neither sst2/train.tsv"),
+        ("table6 --data-dir nowhere", "nowhere has no sst2/train.tsv"),
         ("status nowhere", "nowhere is no run folder and holds none; give one"),
         ("search cmnist", "the following arguments are required: --budget"),
         ("search cmnist --budget 0", "--budget is 0; give a whole number >= 1"),
