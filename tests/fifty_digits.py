@@ -236,7 +236,7 @@ class Equations:
         return self.path(change)
 
     def adam(self, lr, beta1, beta2, epsilon):
-        """-lr m^ / (sqrt(v^) + epsilon), m^ and v^ weighted means of g and g^2, weights beta^age."""
+        """-lr m^ / (sqrt(v^) + epsilon), m^ and v^ means of g and g^2 with the weights beta^age."""
         past = []
 
         def mean(beta, values):

@@ -104,8 +104,12 @@ def ask(backend, solved, stage, dtype="float64"):
     except Exception as error:
         outcome.problem = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
         return outcome
+    for key, part in outcome.answer.items():
+        if part.dtype.kind not in "fiu":
+            outcome.answer, outcome.problem = None, f"{key} has dtype {part.dtype}, not {dtype}"
+            return outcome
     right, scale = solved.answers[stage], solved.scales[stage]
-    outcome.problem = misfit(outcome.answer, right, dtype)
+    outcome.problem = misfit(outcome.answer, right)
     if not outcome.problem:
         outcome.differences = {
             key: difference(outcome.answer[key], right[key], scale[key]) for key in right
@@ -122,16 +126,14 @@ def difference(answer, right, scale):
     return float(worst / scale) if scale else (0.0 if worst == 0 else np.inf)
 
 
-def misfit(answer, right, dtype):
-    """Return in which array of an answer the name, shape or type is wrong, or ""."""
+def misfit(answer, right):
+    """Return in which array of an answer the name or the shape is wrong, or ""."""
     odd = sorted(answer.keys() ^ right.keys())
     if odd:
         return f"missing or too many arrays: {', '.join(odd)}"
     for key, part in answer.items():
         if part.shape != right[key].shape:
             return f"{key} has shape {part.shape}, not {right[key].shape}"
-        if part.dtype.kind not in "fiu":
-            return f"{key} has dtype {part.dtype}, not {dtype}"
     return ""
 
 

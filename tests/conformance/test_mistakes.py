@@ -12,8 +12,7 @@ from metairm_np.conformance.stages import answers
 ASKED = {  # by the catalogue's module, what is enough to tell its mistakes from all others
     "network": "classes_4_square l2 noise zero_logits zero_hidden_inputs saturated",
     "baselines": "binary_2_layers classes_4_square",
-    "meta": "binary_2_layers three_inner_steps unbalanced_pairs l2_2_inner_steps "
-    "noise_2_inner_steps sigma_zero",
+    "meta": "unbalanced_pairs l2_2_inner_steps noise_2_inner_steps sigma_zero",
     "optimizers": "l2",
 }
 VARIANTS = [(name, k) for name, known in MISTAKES.items() for k in range(len(known.edits()))]
