@@ -11,7 +11,7 @@ from functools import cache
 
 from metairm_np.conformance.backends import copy_of_spec
 
-MISTAKES = {}
+MISTAKES: dict[str, "Mistake"] = {}
 
 
 @dataclass(frozen=True)
