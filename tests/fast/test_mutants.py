@@ -16,7 +16,12 @@ MUTANTS = [  # module, function, what is there, what is put there
     (objectives, "step_back", "-2 * inner.lr * inner.l2", "-inner.lr * inner.l2"),
     (objectives, "meta_irm", "offsets.mean()", "0.0"),
     (objectives, "irmv1", "2 * penalty_weight", "penalty_weight"),
-    (objectives, "trajectory", "inner.noisy(t, plus(g, 2 * inner.l2, thetas[-1]))", "plus(g, 2 * inner.l2, thetas[-1])"),
+    (
+        objectives,
+        "trajectory",
+        "inner.noisy(t, plus(g, 2 * inner.l2, thetas[-1]))",
+        "plus(g, 2 * inner.l2, thetas[-1])",
+    ),
     (objectives, "pulled_back_sums", "thetas[-1], others", "thetas[0], others"),
 ]
 
