@@ -15,7 +15,7 @@ openblas = pytest.mark.skipif(
 
 @pytest.fixture
 def two_threads():
-    """Return OpenBLAS's thread count as a function, 2 at first and what it was before afterwards."""
+    """Return OpenBLAS's thread count as a function: 2 at first, restored afterwards."""
     get, set_ = _blas._openblas("get_num_threads"), _blas._openblas("set_num_threads")
     before = get()
     set_(2)
@@ -33,9 +33,9 @@ def processor(monkeypatch, kernels, flags=_blas.AVX512, coretype=None):
 
 
 @openblas
-def test_kernels_have_a_name():
-    assert isinstance(_blas.kernels(), str)
+def test_openblas_has_a_kernel_name_and_no_unknown_function():
     assert _blas.kernels().isalnum()
+    assert _blas._openblas("no_such_function") is None
 
 
 def test_without_openblas_there_is_nothing_to_say_and_nothing_to_set(monkeypatch):
@@ -48,25 +48,12 @@ def test_without_openblas_there_is_nothing_to_say_and_nothing_to_set(monkeypatch
 
 
 @openblas
-def test_an_unknown_function_is_none():
-    assert _blas._openblas("no_such_function") is None
-
-
-@openblas
-def test_one_thread_nests_and_restores(two_threads):
-    with _blas.one_thread():
-        assert two_threads() == 1
-        with _blas.one_thread():
-            assert two_threads() == 1
-        assert two_threads() == 1
-    assert two_threads() == 2
-
-
-@openblas
-def test_one_thread_restores_after_an_exception(two_threads):
+def test_one_thread_nests_and_restores_even_after_an_exception(two_threads):
     for _ in range(2):
         with pytest.raises(KeyError), _blas.one_thread():
+            assert two_threads() == 1
             with pytest.raises(ZeroDivisionError), _blas.one_thread():
+                assert two_threads() == 1
                 raise ZeroDivisionError
             assert two_threads() == 1
             raise KeyError
@@ -106,21 +93,17 @@ def test_advice_for_avx2_kernels_on_a_processor_with_avx512(monkeypatch, kernels
     assert "\n" not in _blas.advice()
 
 
-@pytest.mark.parametrize("missing", sorted(_blas.AVX512))
-def test_no_advice_without_all_of_avx512(monkeypatch, missing):
-    processor(monkeypatch, "Haswell", _blas.AVX512 - {missing})
-    assert _blas.advice() is None
-
-
-@pytest.mark.parametrize("coretype", ["Haswell", "SkylakeX", ""])
-def test_no_advice_to_those_who_have_chosen(monkeypatch, coretype):
-    processor(monkeypatch, "Haswell", coretype=coretype)
-    assert _blas.advice() is None
-
-
-@pytest.mark.parametrize("kernels", ["SkylakeX", "Cooperlake", "armv8", None])
-def test_no_advice_for_other_kernels(monkeypatch, kernels):
-    processor(monkeypatch, kernels)
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *(("Haswell", _blas.AVX512 - {missing}) for missing in sorted(_blas.AVX512)),
+        *(("Haswell", _blas.AVX512, coretype) for coretype in ("Haswell", "SkylakeX", "")),
+        *((kernels,) for kernels in ("SkylakeX", "Cooperlake", "armv8", None)),
+    ],
+    ids=str,
+)
+def test_no_advice_without_avx512_or_with_a_choice_or_for_other_kernels(monkeypatch, facts):
+    processor(monkeypatch, *facts)
     assert _blas.advice() is None
 
 

@@ -1,4 +1,6 @@
-"""Bad input to the closed-form engine: the same exception with the same sentence as from the spec."""
+"""Bad input to the closed-form engine: the same exception with the same sentence as the spec's."""
+
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,101 +11,11 @@ from metairm_np import Environment, fast, spec
 PARAMS, ENVS = problem(0, n_envs=3)
 FIVE, FIVE_ENVS = problem(0, 5, n_envs=3)
 (W, B), LAST = PARAMS
+X, Y = ENVS[1].x, ENVS[1].y
 NOISE = noise_for(PARAMS, 3, 2, 0)
 NOT_NUMBERS = (-1, -1e-300, np.nan, np.inf, -np.inf, "0.1", None, True, 1j, [0.1], np.array(0.1))
-NOT_COUNTS = (0, -1, 1.0, 1.5, np.nan, "1", None, True)
-NOT_SWITCHES = (0, 1, "no", None, np.True_)
-WHERE = {  # which keyword each objective takes
-    "penalty_weight": ("irmv1", "v_rex"),
-    "inner_lr": ("meta_irm",),
-    "std_weight": ("meta_irm",),
-    "inner_l2": ("meta_irm",),
-}
-CASES = []
-
-
-def bad(name, what="", params=PARAMS, envs=ENVS, drop=(), **changes):
-    hyper = {
-        key: value for key, value in {**HYPER.get(name, {}), **changes}.items() if key not in drop
-    }
-    what = what or ", ".join(
-        [f"{key}={value!r}" for key, value in changes.items()] + [f"no {key}" for key in drop]
-    )
-    CASES.append(pytest.param(name, params, envs, hyper, id=f"{name}: {what}"))
-
-
-for name in HYPER:
-    bad(name, outer_lr=1)
-    bad(name, "no environment", envs=[])
-    bad(name, "no layer", params=[])
-    bad(name, "width of x", params=[(W[:3], B), LAST])
-    bad(name, "width of a layer", params=[(W, B), (np.zeros((3, 1)), np.zeros(1))])
-    bad(name, "width of one x", envs=[ENVS[0], Environment(ENVS[1].x[:, :3], ENVS[1].y)])
-    bad(name, "label too large", envs=[ENVS[0], Environment(ENVS[1].x, ENVS[1].y + 1)])
-    bad(
-        name,
-        "label of five too large",
-        params=FIVE,
-        envs=[FIVE_ENVS[0], Environment(ENVS[1].x, ENVS[1].y + 4)],
-    )
-    bad(
-        name,
-        "label of a painted one",
-        envs=[ENVS[0], Environment.painted(np.eye(4), np.zeros(4, int), 1, np.arange(4))],
-    )
-BAD_LAYERS = {
-    "bias of another width": (W, B[:3]),
-    "a vector for W": (W[0], B),
-    "three arrays": (W, B, B),
-    "lists": (W.tolist(), B.tolist()),
-    "whole numbers": (W.astype(int), B),
-    "whole numbers in b": (W, B.astype(int)),
-}
-for what, layer in BAD_LAYERS.items():
-    bad("erm", what, params=[layer, LAST])
-for value in NOT_NUMBERS:
-    bad("erm", l2=value)
-for name in ("v_rex", "mm_rex", "meta_irm"):
-    bad(name, "one environment", envs=ENVS[:1])
-for key, names in WHERE.items():
-    for name in names:
-        for value in NOT_NUMBERS:
-            bad(name, **{key: value})
-for name, key in (
-    ("irmv1", "penalty_weight"),
-    ("v_rex", "penalty_weight"),
-    ("mm_rex", "lambda_min"),
-    ("meta_irm", "inner_lr"),
-):
-    bad(name, drop=[key])
-bad("meta_irm", drop=["std_weight"])
-bad("meta_irm", drop=["inner_lr", "std_weight"])
-for name in ("irm", "ERM", "", None, 3):
-    bad(name, "unknown")
-bad("erm", inner_lr=0.1)
-bad("irmv1", penalty_weigth=1.0)
-bad("meta_irm", envs=ENVS[:2], lambda_min=0.1)
-for value in (0.34, 1 / 3 + 1e-12, 2, np.nan, np.inf, -np.inf, "0.1", None, False):
-    bad("mm_rex", lambda_min=value)
-for value in NOT_COUNTS:
-    bad("meta_irm", inner_steps=value)
-for value in NOT_SWITCHES:
-    bad("meta_irm", first_order=value)
-    bad("meta_irm", same_env=value)
-for pairs in (
-    [],
-    [(0, 3)],
-    [(0, 1), (-1, 0)],
-    [(0, 1, 2)],
-    [(0,)],
-    [(0.0, 1)],
-    [("0", "1")],
-    np.array([[0.0, 1.0]]),
-    5,
-    [5],
-):
-    bad("meta_irm", pairs=pairs)
-bad("meta_irm", pairs=[(0, 1)], same_env=True)
+BAD_PAIRS = ([], [(0, 3)], [(0, 1), (-1, 0)], [(0, 1, 2)], [(0,)], [(0.0, 1)], [("0", "1")],
+             np.array([[0.0, 1.0]]), 5, [5])  # fmt: skip
 BAD_NOISE = {
     "none at all": [],
     "for two environments": NOISE[:2],
@@ -115,50 +27,102 @@ BAD_NOISE = {
     "another shape": [NOISE[0], NOISE[1], [[(W.T, B), LAST]]],
     "another rank": [NOISE[0], NOISE[1], [[(W, B[None]), LAST]]],
 }
-for what, noise in BAD_NOISE.items():
-    bad("meta_irm", f"gradient_noise {what}", gradient_noise=noise)
-bad("meta_irm", "gradient_noise for two steps of three", gradient_noise=NOISE, inner_steps=3)
+BAD_LAYERS = {
+    "bias of another width": (W, B[:3]),
+    "a vector for W": (W[0], B),
+    "three arrays": (W, B, B),
+    "lists": (W.tolist(), B.tolist()),
+    "whole numbers": (W.astype(int), B),
+    "whole numbers in b": (W, B.astype(int)),
+}
+BAD_DATA = {  # which no objective takes: (params, envs)
+    "no environment": (PARAMS, []),
+    "no layer": ([], ENVS),
+    "width of x": ([(W[:3], B), LAST], ENVS),
+    "width of a layer": ([(W, B), (np.zeros((3, 1)), np.zeros(1))], ENVS),
+    "width of one x": (PARAMS, [ENVS[0], Environment(X[:, :3], Y)]),
+    "label too large": (PARAMS, [ENVS[0], Environment(X, Y + 1)]),
+    "label of five too large": (FIVE, [FIVE_ENVS[0], Environment(X, Y + 4)]),
+    "label of a painted one": (
+        PARAMS,
+        [ENVS[0], Environment.painted(np.eye(4), np.zeros(4, int), 1, np.arange(4))],
+    ),
+}
+BAD_VALUES = [  # objective, keyword, values
+    *product(["erm"], ["l2"], NOT_NUMBERS),
+    *product(["irmv1", "v_rex"], ["penalty_weight"], NOT_NUMBERS),
+    *product(["meta_irm"], ["inner_lr", "std_weight"], NOT_NUMBERS),
+    # True stands for the value of l2
+    *product(["meta_irm"], ["inner_l2"], NOT_NUMBERS),
+    *product(["mm_rex"], ["lambda_min"],
+             (0.34, 1 / 3 + 1e-12, 2, np.nan, np.inf, -np.inf, "0.1", None, False)),
+    *product(["meta_irm"], ["inner_steps"], (0, -1, 1.0, 1.5, np.nan, "1", None, True)),
+    *product(["meta_irm"], ["first_order", "same_env"], (0, 1, "no", None, np.True_)),
+    *product(["meta_irm"], ["pairs"], BAD_PAIRS),
+    *product(HYPER, ["outer_lr"], [1]),
+    ("erm", "inner_lr", 0.1),
+    ("irmv1", "penalty_weigth", 1.0),
+]  # fmt: skip
+CASES = [
+    *((f"{name}: {key}={value!r}", name, PARAMS, ENVS, {**HYPER[name], key: value})
+      for name, key, value in BAD_VALUES),
+    *((f"{name}: {what}", name, *data, HYPER[name])
+      for name in HYPER for what, data in BAD_DATA.items()),
+    *((what, "erm", [layer, LAST], ENVS, {}) for what, layer in BAD_LAYERS.items()),
+    *((f"{name}: one environment", name, PARAMS, ENVS[:1], HYPER[name])
+      for name in ("v_rex", "mm_rex", "meta_irm")),
+    *((f"{name}: nothing", name, PARAMS, ENVS, {}) for name in HYPER if name != "erm"),
+    ("no std_weight", "meta_irm", PARAMS, ENVS, {"inner_lr": 0.3}),
+    ("no inner_lr", "meta_irm", PARAMS, ENVS, {"std_weight": 0.5}),
+    *((f"{name!r}", name, PARAMS, ENVS, {}) for name in ("irm", "ERM", "", None, 3)),
+    ("lambda_min", "meta_irm", PARAMS, ENVS[:2], {**HYPER["meta_irm"], "lambda_min": 0.1}),
+    ("pairs", "meta_irm", PARAMS, ENVS,
+     {**HYPER["meta_irm"], "pairs": [(0, 1)], "same_env": True}),
+    *((f"noise {what}", "meta_irm", PARAMS, ENVS, {**HYPER["meta_irm"], "gradient_noise": noise})
+      for what, noise in BAD_NOISE.items()),
+    ("noise for two steps of three", "meta_irm", PARAMS, ENVS,
+     {**HYPER["meta_irm"], "gradient_noise": NOISE, "inner_steps": 3}),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "params", "envs", "hyper"), CASES)
-def test_same_error_as_the_spec(name, params, envs, hyper):
+def assert_same_error(function, *args, **hyper):
+    """Call the `function` of both modules."""
     errors = []
     for module in (spec, fast):
         with pytest.raises((ValueError, TypeError)) as caught:
-            module.value_and_grad(name, params, envs, **hyper)
+            getattr(module, function)(*args, **hyper)
         errors.append((caught.type, str(caught.value)))
     assert errors[0] == errors[1]
     assert "\n" not in errors[0][1]
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "envs", "hyper"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_same_error_as_the_spec(name, params, envs, hyper):
+    assert_same_error("value_and_grad", name, params, envs, **hyper)
+
+
 @pytest.mark.parametrize("function", ["risk", "accuracy", "irmv1_penalty"])
 @pytest.mark.parametrize(
-    ("params", "y"),
-    [
-        ([], [0]),
-        ([(W[:3], B), LAST], [0]),
-        ([(W, B[:2]), LAST], [0]),
-        ([(W.tolist(), B), LAST], [0]),
-    ],
+    "params", [[], [(W[:3], B), LAST], [(W, B[:2]), LAST], [(W.tolist(), B), LAST]]
 )
-def test_same_error_from_functions_of_one_environment(function, params, y):
-    errors = []
-    for module in (spec, fast):
-        with pytest.raises(ValueError) as caught:
-            getattr(module, function)(params, Environment(ENVS[0].x[:1], y))
-        errors.append(str(caught.value))
-    assert errors[0] == errors[1]
+def test_same_error_from_functions_of_one_environment(function, params):
+    assert_same_error(function, params, Environment(X[:1], [0]))
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"inner_lr": -1}, {"inner_steps": 0}, {"first_order": 1}, {"same_env": 0}, {"inner_l2": True}, {"pairs": [(0, 3)]},
-     {"pairs": []}, {"gradient_noise": NOISE[:1]}],
+    [{"inner_lr": -1}, {"inner_steps": 0}, {"first_order": 1}, {"inner_l2": True}],
 )  # fmt: skip
+def test_same_error_from_adapt_and_meta_losses(options):
+    options = {"inner_lr": 0.3, **options}
+    assert_same_error("adapt", PARAMS, ENVS[0], **options)
+    assert_same_error("meta_losses", PARAMS, ENVS, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"same_env": 0}, {"pairs": [(0, 3)]}, {"pairs": []}, {"gradient_noise": NOISE[:1]}]
+)
 def test_same_error_from_meta_losses(options):
-    errors = []
-    for module in (spec, fast):
-        with pytest.raises((ValueError, TypeError)) as caught:
-            module.meta_losses(PARAMS, ENVS, **{"inner_lr": 0.3, **options})
-        errors.append((caught.type, str(caught.value)))
-    assert errors[0] == errors[1]
+    assert_same_error("meta_losses", PARAMS, ENVS, inner_lr=0.3, **options)
