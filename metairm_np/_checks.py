@@ -73,7 +73,7 @@ def model(params, width):
     """Raise unless `params` is a list of (W, b) that fit each other and inputs so wide."""
     if len(params) == 0:
         raise ValueError(
-            "params is empty; give at least one (W, b) pair, for instance from init_mlp(sizes, seed)"
+            "params is empty; give at least one (W, b) pair, such as from init_mlp(sizes, seed)"
         )
     for layer, pair in enumerate(params):
         shapes = [tuple(getattr(part, "shape", ())) for part in pair]

@@ -51,9 +51,7 @@ BAD_DATA = {  # which no objective takes: (params, envs)
 BAD_VALUES = [  # objective, keyword, values
     *product(["erm"], ["l2"], NOT_NUMBERS),
     *product(["irmv1", "v_rex"], ["penalty_weight"], NOT_NUMBERS),
-    *product(["meta_irm"], ["inner_lr", "std_weight"], NOT_NUMBERS),
-    # True stands for the value of l2
-    *product(["meta_irm"], ["inner_l2"], NOT_NUMBERS),
+    *product(["meta_irm"], ["inner_lr", "std_weight", "inner_l2"], NOT_NUMBERS),
     *product(["mm_rex"], ["lambda_min"],
              (0.34, 1 / 3 + 1e-12, 2, np.nan, np.inf, -np.inf, "0.1", None, False)),
     *product(["meta_irm"], ["inner_steps"], (0, -1, 1.0, 1.5, np.nan, "1", None, True)),
