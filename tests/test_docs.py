@@ -24,15 +24,14 @@ import collect_results
 import pytest
 import small_sweeps
 
-from metairm_np import cli, experiments
+from metairm_np import cli, experiments, sweeps
 from metairm_np.conformance import __main__ as conformance
-from metairm_np.experiments.files import tomllib
-from metairm_np.sweeps import sweep
+from metairm_np.experiments._inherit import read
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CONFORMANCE = ROOT / "README.md", ROOT / "docs" / "conformance.md"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = read(ROOT / "pyproject.toml")["project"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # what the text of docs/conformance.md has one change in my_backend.py before each transcript
 CHANGES = [("losses.std()", "losses.std(unbiased=False)"), ("graph=True", "graph=False")]
@@ -193,7 +192,7 @@ def until_the_first_trial(arguments, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "run", interrupted)
+    monkeypatch.setattr(sweeps, "run", interrupted)
     if "--help" in arguments or "--version" in arguments:
         with pytest.raises(SystemExit, match="0"):
             cli.main(arguments)
