@@ -24,10 +24,9 @@ import collect_results
 import pytest
 import small_sweeps
 
-from metairm_np import cli, experiments
+from metairm_np import cli, experiments, sweeps
 from metairm_np.conformance import __main__ as conformance
 from metairm_np.experiments._inherit import read
-from metairm_np.sweeps import sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CONFORMANCE = ROOT / "README.md", ROOT / "docs" / "conformance.md"
@@ -193,7 +192,7 @@ def until_the_first_trial(arguments, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "run", interrupted)
+    monkeypatch.setattr(sweeps, "run", interrupted)
     if "--help" in arguments or "--version" in arguments:
         with pytest.raises(SystemExit, match="0"):
             cli.main(arguments)
