@@ -1,6 +1,7 @@
 """Where rules would stop meta-IRM: the tool on made-up histories and on one that it makes."""
 
 import numpy as np
+import pytest
 import stopping_rules
 
 from metairm_np import _storage
@@ -73,6 +74,7 @@ def test_no_rule_stops_before_the_warm_up():
     assert all(rows[index]["step"] >= RULE.warmup for index in found.values())
 
 
+@pytest.mark.slow
 def test_its_trials_are_those_of_the_experiment_but_go_on(tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(SMALL)

@@ -2,15 +2,11 @@
 
 from collections import namedtuple
 
-import numpy as np
 import pytest
 from problems import HYPER, flat
 
 from metairm_np.environments import synthetic_digits
 from metairm_np.training import Checkpoint, RunOptions, Settings, StoppingRule, train
-from metairm_np.training.audit import Audit
-from metairm_np.training.loop import first_state
-from metairm_np.training.state import stream
 
 TRIAL = synthetic_digits(0, 60, validation=0.2, dtype="float32")
 RULE = StoppingRule(threshold=0, arm=0, warmup=2, smoothing=3)
@@ -25,14 +21,11 @@ class CutShortError(Exception):
     pass
 
 
-def settings(objective):
-    hyper = HYPER[objective]
-    return Settings(objective, hyper, hidden=(6,), steps=9, lr=0.01, **RICH[objective])
-
-
 def run(objective, on_step=None, checkpoint=None):
+    given = {"hidden": (6,), "steps": 9, "lr": 0.01, **RICH[objective]}
+    settings = Settings(objective, HYPER[objective], **given)
     options = RunOptions(audit_every=2, log_every=2, on_step=on_step, checkpoint=checkpoint)
-    return train(settings(objective), TRIAL.train, TRIAL.validation, 3, run=options)
+    return train(settings, TRIAL.train, TRIAL.validation, 3, run=options)
 
 
 def run_until(step, objective, checkpoint):
@@ -49,6 +42,7 @@ def assert_same(one, other):
     assert vars(one) | {"params": None} == vars(other) | {"params": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 4])
 @pytest.mark.parametrize("objective", RICH)
 def test_a_run_that_is_cut_twice_ends_with_the_same_bits(objective, every, tmp_path):
@@ -88,34 +82,6 @@ def test_a_state_of_another_release_is_set_aside(fields, tmp_path):
     checkpoint.save(namedtuple(name, names)(*names))
     assert checkpoint.load() is None
     assert not checkpoint.path.exists()
-
-
-def alike(one, other):
-    """Return whether two trees have the same types and values."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return list(one) == list(other) and alike(list(one.values()), list(other.values()))
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(alike, one, other))
-    if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other)
-    return one == other
-
-
-@pytest.mark.parametrize("objective", RICH)
-def test_any_state_comes_back_as_it_was(objective, tmp_path):
-    checkpoint = Checkpoint(tmp_path / "state.npz", 1)
-    assert checkpoint.load() is None
-    state = first_state(settings(objective), TRIAL.train, 0, 2)
-    seen = RULE.update(state.stopping, 2, [0.5, 0.7], state.params)
-    whole = (
-        state._replace(stopping=seen),
-        Audit(stream(5), largest=0.1),
-        [{"big": 2**100, "infinite": float("inf"), "nothing": None, "list": [1.5]}],
-    )
-    checkpoint.save(whole)
-    assert alike(checkpoint.load(), whole)
 
 
 def test_every_is_checked(tmp_path):

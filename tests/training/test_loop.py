@@ -35,10 +35,6 @@ def settings(objective="erm", **options):
 
 STEPS = {  # settings, the keywords of each step, and what the objective is divided by
     **{name: (settings(name, l2=0.01), lambda step, h=h: (h, 1)) for name, h in HYPER.items()},
-    "annealing": (
-        settings("irmv1", hyper={"penalty_weight": 0.5}, anneal_steps=2, l2=0.01),
-        lambda step: ({"penalty_weight": 1.0 if step < 2 else 0.5}, 1),
-    ),
     "annealing irmv1, rescaled": (
         settings("irmv1", hyper={"penalty_weight": 50.0}, anneal_steps=2, rescale=True, l2=0.01),
         lambda step: ({"penalty_weight": 1.0}, 1) if step < 2 else ({"penalty_weight": 50.0}, 50),
