@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from metairm_np.experiments.files import resolve, row_of
 try:
     import fcntl
 except ImportError:  # without such locks two commands may both run a trial, to the same result
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 def name_of(row: str, trial: int, setting: int | None = None) -> str:
@@ -46,7 +47,7 @@ class Folder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.trials = self.path / "trials"
-        self._locks = None
+        self._locks: Any = None
 
     def record_path(self, name: str) -> Path:
         """Return the path of a trial's record."""
