@@ -202,7 +202,8 @@ def efficiency_table(found):
         )
     caption = (
         f"{n} trials ({' and '.join(found['algorithms'])}, "
-        f"{found['n_per_env']} images an environment, {found['steps']} steps), median of {len(first)} rounds:"
+        f"{found['n_per_env']} images an environment, {found['steps']} steps), "
+        f"median of {len(first)} rounds:"
     )
     head = ["", "seconds", "trials an hour", "times as fast as the first", "efficiency"]
     return f"{caption}\n\n{table(head, rows)}"
