@@ -1,17 +1,17 @@
-"""Time sweeps: parallel efficiency, each executor's overhead, and how soon a large run folder is resumed and reported.
+"""Time sweeps: parallel efficiency, each executor's overhead, resuming a large run folder.
 
-python benchmarks/sweep.py [--only efficiency,overhead,resume] [--rounds N] [--empty N] [--finished
-N] [--out DIR]
+python benchmarks/sweep.py [--only efficiency,overhead,resume] [--rounds N] [--empty N]
+                           [--finished N] [--out DIR]
 
-- efficiency: the same trials by one process of one thread, one of all threads, and one process of one thread per core, in
-  turn, each time from the start of the sweep to its end, starting the processes included.
-  Efficiency is the throughput of a way over that of the first, divided by the number of cores that
-  it uses; the median over the rounds.
-- overhead: seconds per trial of N trials that do nothing, storing their records and all, on each executor, with one worker
-  per core.
-- resume: seconds until a command finds that N trials are finished, seconds until it has written their table and figure, and
-  peak memory. The records are copies of a real one of the default run; their files may be in the
-  system's cache.
+- efficiency: the same trials by one process of one thread, one of all threads, and one process of
+  one thread per core, in turn, each time from the start of the sweep to its end, starting the
+  processes included. Efficiency is the throughput of a way over that of the first, divided by the
+  number of cores that it uses; the median over the rounds.
+- overhead: seconds per trial of N trials that do nothing, storing their records and all, on each
+  executor, with one worker per core.
+- resume: seconds until a command finds that N trials are finished, seconds until it has written
+  their table and figure, and peak memory. The records are copies of a real one of the default run;
+  their files may be in the system's cache.
 
 Printed, and written to DIR/sweep.json and DIR/sweep.md.
 """
@@ -26,159 +26,116 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from metairm_np import _storage, cli, sweeps
+from metairm_np.cli.console import Console
+from metairm_np.experiments import load
+from metairm_np.fast.sums import THREAD_VARIABLES
+from metairm_np.sweeps.folder import name_of
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 TRIALS = {"n_per_env": 5000, "algorithms": ["erm", "meta_irm"], "trials": 10, "steps": 60}
+WARM_UP = 20  # trials that are not counted, while workers start
+EXECUTORS = {
+    "serial": sweeps.serial,
+    "threads": lambda: sweeps.given(ThreadPoolExecutor(CORES), CORES),
+    "processes": lambda: sweeps.processes(CORES),
+    "dask local": lambda: sweeps.dask("local", CORES),
+}
 
 
 # ---- each measurement in a process of its own ----------------------------------------------------
 
 
 def efficiency(jobs):
-    """Carry out the trials with `jobs` processes, and give the seconds."""
-    from metairm_np.experiments.files import load
-    from metairm_np.sweeps import executors, sweep
-    from metairm_np.sweeps.folder import Folder
-
+    """Carry out the trials with `jobs` processes, and return the seconds."""
     experiment = load("cmnist", [f"n_per_env={TRIALS['n_per_env']}", f"steps={TRIALS['steps']}"])
+    tasks = sweeps.tasks_of(experiment, TRIALS["algorithms"], range(TRIALS["trials"]))
     with tempfile.TemporaryDirectory() as path:
-        folder = Folder(path)
-        tasks = sweep.tasks_of(
-            experiment, TRIALS["algorithms"], range(TRIALS["trials"]), 0, "float32", folder
-        )
         began = time.perf_counter()
-        sweep.run(tasks, folder, executors.processes(jobs) if jobs > 1 else executors.serial())
+        workers = sweeps.processes(jobs) if jobs > 1 else sweeps.serial()
+        sweeps.run(tasks, sweeps.Folder(path), workers)
         return time.perf_counter() - began
 
 
 def nothing(task):
     """Carry out an empty trial."""
-    return {
-        "name": task.name,
-        "algorithm": task.algorithm,
-        "trial": task.trial,
-        "status": "completed",
-    }, None
+    record = {"name": task.name, "algorithm": task.algorithm, "trial": task.trial}
+    return {**record, "status": "completed"}, None
 
 
-def overhead(name, n):
-    """Return the seconds per trial of `n` empty trials on the executor called `name`, starting it not included."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from metairm_np.experiments.files import load
-    from metairm_np.sweeps import executors, sweep
-    from metairm_np.sweeps.folder import Folder
-
-    workers = {
-        "serial": executors.serial,
-        "threads": lambda: executors.given(ThreadPoolExecutor(CORES), CORES),
-        "processes": lambda: executors.processes(CORES),
-        "dask local": lambda: executors.dask("local", CORES),
-    }[name]()
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as path:
-        folder = Folder(path)
-        sweep.run(
-            sweep.tasks_of(load("cmnist"), ["erm"], range(n), 0, "float32", folder),
-            folder,
-            workers,
-            clock,
-            nothing,
-        )
-    return (clock.last - clock.first) / (n - 1 - WARM_UP)
-
-
-WARM_UP = 20  # trials that are not counted, while workers start
-
-
-class Clock:
-    """A listener that keeps when trials ended."""
+class Clock(sweeps.Listener):
+    """Keeps when trials ended."""
 
     def __init__(self):
-        from metairm_np.sweeps.sweep import Listener
-
-        self.n, self.first, self.last, self.silent = 0, None, None, Listener()
-
-    def __getattr__(self, name):
-        return getattr(self.silent, name)
+        self.times = []
 
     def finished(self, record):
         """Keep the time."""
-        self.n += 1
-        self.last = time.perf_counter()
-        if self.n == WARM_UP + 1:
-            self.first = self.last
+        self.times.append(time.perf_counter())
+
+
+def overhead(name, n):
+    """Return the seconds per trial of `n` empty trials on an executor, starting it not included."""
+    clock, tasks = Clock(), sweeps.tasks_of(load("cmnist"), ["erm"], range(n))
+    with tempfile.TemporaryDirectory() as path:
+        sweeps.run(tasks, sweeps.Folder(path), EXECUTORS[name](), clock, call=nothing)
+    return (clock.times[-1] - clock.times[WARM_UP]) / (n - 1 - WARM_UP)
 
 
 def resume(path):
-    """Run the command on a folder all of whose trials are finished; give seconds until that is found, and in all, and MiB."""
-    from metairm_np import run
-    from metairm_np.cli import console
+    """Run the command on a folder all of whose trials are finished.
 
-    found = []
-    close = console.Console.close
+    Return the seconds until that is found, and in all, and MiB.
+    """
+    found, close = [], Console.close
 
     def closed(self):
         found.append(time.perf_counter())
         close(self)
 
-    console.Console.close = closed
+    Console.close = closed
     n = len(os.listdir(path / "trials"))
     began = time.perf_counter()
     out, sys.stdout = sys.stdout, open(os.devnull, "w")
-    status = run.main(
-        ["cmnist", "--algorithms", "irmv1", "--trials", str(n), "--out", str(path.parent)]
-    )
+    line = ["cmnist", "--algorithms", "irmv1", "--trials", str(n), "--out", str(path.parent)]
+    status = cli.main(line)
     sys.stdout = out
     assert status == 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "trials": n,
         "found": found[0] - began,
         "reported": time.perf_counter() - began,
-        "MiB": peak,
+        "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
 def fill(parent, n):
-    """Make a run folder of `n` finished trials of the default run in `parent`, copies of a real one but for their numbers."""
-    from metairm_np import _storage
-    from metairm_np.experiments.files import load
-    from metairm_np.sweeps import sweep
-    from metairm_np.sweeps.folder import Folder, name_of
-    from metairm_np.sweeps.trial import carry_out
-
+    """Make a run folder of `n` finished trials in `parent`, copies of a real one."""
     experiment = load("cmnist")
-    folder = Folder(parent / f"cmnist-{experiment.hash(0, 'float32')}")
-    (task,) = sweep.tasks_of(experiment, ["irmv1"], [0], 0, "float32", folder)
-    folder.store(task.name, carry_out(task)[0])
+    folder = sweeps.Folder(parent / f"cmnist-{experiment.hash(0, 'float32')}")
+    (task,) = sweeps.tasks_of(experiment, ["irmv1"], [0])
+    folder.store(task.name, sweeps.carry_out(task)[0])
     whole = folder.record_path(task.name).read_bytes()
     body = whole[: whole.rindex(b", ")]
-    for trial in range(
-        1, n
-    ):  # as _storage.write_record would write it, without making the same JSON each time
+    # as _storage.write_record would write them, without making the same JSON each time
+    for trial in range(1, n):
         name = name_of("irmv1", trial)
-        copy = body.replace(task.name.encode(), name.encode()).replace(
-            b'"trial": 0', b'"trial": %d' % trial
-        )
+        copy = body.replace(task.name.encode(), name.encode())
+        copy = copy.replace(b'"trial": 0', b'"trial": %d' % trial)
         _storage.write(folder.record_path(name), copy + _storage.seal(copy))
-    size = folder.record_path(task.name).stat().st_size
-    return {"path": str(folder.path), "bytes": size}
+    return {"path": str(folder.path), "bytes": len(whole)}
 
 
 # ---- all of them ---------------------------------------------------------------------------------
 
 
 def measure(call, *arguments, threads=1):
-    """Call a function of this file in a fresh process with so many threads, and give its result."""
-    env = {
-        **os.environ,
-        **dict.fromkeys(
-            ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)
-        ),
-    }
+    """Call a function of this file in a fresh process with so many threads; return its result."""
+    env = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     command = [sys.executable, __file__, "--call", call, *map(str, arguments)]
     process = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(process.stdout.splitlines()[-1])
@@ -210,7 +167,7 @@ def measure_efficiency(rounds):
 def measure_overhead(n):
     """Return the milliseconds per empty trial of each executor."""
     found = {}
-    for name in ("serial", "threads", "processes", "dask local"):
+    for name in EXECUTORS:
         found[name] = 1000 * measure("overhead", name, n)
         print(f"{name}: {found[name]:.2f} ms a trial", file=sys.stderr)
     return {"trials": n, "milliseconds": found}
@@ -234,11 +191,8 @@ def table(head, rows):
 
 def efficiency_table(found):
     """Return seconds, throughput and efficiency of each way of sharing the cores."""
-    n, rows, first = (
-        found["trials"] * len(found["algorithms"]),
-        [],
-        next(iter(found["seconds"].values())),
-    )
+    n, rows = found["trials"] * len(found["algorithms"]), []
+    first = next(iter(found["seconds"].values()))
     for way, seconds in found["seconds"].items():
         gain = statistics.median(a / b for a, b in zip(first, seconds))
         cores = 1 if seconds is first else CORES
@@ -247,8 +201,9 @@ def efficiency_table(found):
             [way, f"{median:.1f}", f"{3600 * n / median:.0f}", f"{gain:.2f}", f"{gain / cores:.0%}"]
         )
     caption = (
-        f"{n} trials ({' and '.join(found['algorithms'])}, {found['n_per_env']} images an environment, "
-        f"{found['steps']} steps), median of {len(first)} rounds:"
+        f"{n} trials ({' and '.join(found['algorithms'])}, "
+        f"{found['n_per_env']} images an environment, {found['steps']} steps), "
+        f"median of {len(first)} rounds:"
     )
     head = ["", "seconds", "trials an hour", "times as fast as the first", "efficiency"]
     return f"{caption}\n\n{table(head, rows)}"
@@ -267,7 +222,8 @@ def resume_table(found):
         for t in found["times"]
     ]
     head = ["trials", "seconds to find them finished", "seconds with table and figure", "peak MiB"]
-    return f"A folder of finished trials, {found['bytes'] / 1000:.0f} kB each, twice:\n\n{table(head, rows)}"
+    size = f"{found['bytes'] / 1000:.0f} kB each"
+    return f"A folder of finished trials, {size}, twice:\n\n{table(head, rows)}"
 
 
 PARTS = {
@@ -279,9 +235,8 @@ PARTS = {
 
 def tables(results):
     """Return the results as Markdown."""
-    parts = [
-        f"Measured with Python {results['python']} on {results['cores']} cores of an {results['processor']}."
-    ]
+    machine = f"{results['cores']} cores of an {results['processor']}"
+    parts = [f"Measured with Python {results['python']} on {machine}."]
     parts += [show(results[name]) for name, (_, show) in PARTS.items() if name in results]
     return "\n\n".join(parts) + "\n"
 

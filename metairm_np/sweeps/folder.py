@@ -47,7 +47,7 @@ class Folder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.trials = self.path / "trials"
-        self._locks: Any = None  # the open .claims, within `claims`
+        self._locks: Any = None
 
     def record_path(self, name: str) -> Path:
         """Return the path of a trial's record."""
