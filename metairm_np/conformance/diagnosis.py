@@ -261,8 +261,9 @@ def is_random(evidence, remaining):
     differ = []
     for o in again:
         solved = evidence.known[o.case]
-        second = evidence.ask(solved, o.stage).answer
-        if second is None or apart(o.answer, second, solved.scales[o.stage]) > ROOM * o.allowed:
+        second = evidence.ask(solved, o.stage).answer or {}
+        given = {key: s for key, s in solved.scales[o.stage].items() if key in o.answer}
+        if second.keys() != o.answer.keys() or apart(o.answer, second, given) > ROOM * o.allowed:
             differ.append(o)
     if not differ:
         return []

@@ -63,12 +63,8 @@ class RandomCheck:
         @hypothesis.settings(
             max_examples=self.examples, deadline=None, database=None, derandomize=True
         )
-        @hypothesis.given(hypothesis.strategies.data())
-        def run(data):
-            def integer(low, high):
-                return data.draw(hypothesis.strategies.integers(low, high))
-
-            given = {"seed": integer(0, 1000), **cases.draw_options(integer)}
+        @hypothesis.given(options(hypothesis.strategies))
+        def run(given):
             case = cases.build("random", **given)
             hypothesis.assume(margin(case) > LEAST_MARGIN)
             for stage in offered(backend):
@@ -80,6 +76,39 @@ class RandomCheck:
                     )
 
         run()
+
+
+def options(st):
+    """Return the strategy of what `cases.build` is given: hypothesis finds the simplest fast."""
+
+    @st.composite
+    def draw_options(draw):
+        n_envs = draw(st.integers(2, 4))
+        eighths = st.integers(0, 16).map(lambda k: k / 8)
+        given = {
+            "seed": draw(st.integers(0, 1000)),
+            "classes": draw(st.sampled_from([2, 3, 5])),
+            "hidden": tuple(draw(st.lists(st.integers(1, 5), max_size=3))),
+            "d": draw(st.integers(1, 5)),
+            "n": tuple(draw(st.lists(st.integers(1, 12), min_size=n_envs, max_size=n_envs))),
+            "noise": draw(st.booleans()),
+            "inner_lr": draw(eighths) + 0.125,
+            "std_weight": draw(eighths),
+            "inner_steps": draw(st.integers(1, 3)),
+            "inner_l2": draw(st.sampled_from([0.0, 0.125])),
+            "l2": draw(st.sampled_from([0.0, 0.0625])),
+            "penalty_weight": draw(eighths),
+            "lambda_min": draw(st.sampled_from([0.0, 0.125, -0.5])),
+        }
+        every = [(i, j) for i in range(n_envs) for j in range(n_envs) if i != j]
+        kind = draw(st.sampled_from(["all", "same_env", "pairs"]))
+        if kind == "same_env":
+            given["same_env"] = True
+        elif kind == "pairs":
+            given["pairs"] = draw(st.lists(st.sampled_from(every), min_size=1, max_size=4))
+        return given
+
+    return draw_options()
 
 
 def parametrize_with_checks(

@@ -213,6 +213,7 @@ def test_two_mistakes_in_two_objectives_are_both_named():
     ]
 
 
+@pytest.mark.slow
 def test_two_mistakes_in_one_objective_are_both_named():
     def mean_and_torch_std(right, name, params, envs, **hyper):
         def objective(theta, std_weight, **inner):
@@ -250,6 +251,7 @@ def test_wrong_arguments(backend, options, error, text):
 # ---- pytest --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_failing_check_shows_the_arrays_and_names_the_mistake():
     with pytest.raises(
         AssertionError,
@@ -258,6 +260,7 @@ def test_a_failing_check_shows_the_arrays_and_names_the_mistake():
         Check(vectors.load()["binary_1_layer"], "meta_irm", "float64")(LEAK)
 
 
+@pytest.mark.slow
 def test_random_checks_shrink_to_a_small_case():
     def wrong(right, name, *args, **hyper):
         value, gradient = right(name, *args, **hyper)
