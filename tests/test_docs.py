@@ -65,7 +65,7 @@ def commands():
 
 
 def alike(told, printed):
-    """Return whether two words are the same, measured numbers as far as the first one's digits go."""
+    """Return whether two words agree, measured numbers as far as the first one's digits go."""
     try:
         a, b = float(told.rstrip("%")), float(printed.rstrip("%"))
     except ValueError:
