@@ -6,7 +6,6 @@ import inspect
 import itertools
 import math
 import numbers
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -38,7 +37,10 @@ def number(what, value, low=-math.inf, high=math.inf):
     """Raise unless `value` is a real number (TypeError), finite and in [low, high] (ValueError)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} is {value!r}; give a number{_range(low, high)}")
-    finite = abs(value) <= sys.float_info.max  # False for NaN and for whole numbers beyond it
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond float64
+        finite = False
     if not finite or not low <= value <= high:
         raise ValueError(f"{what} is {value!r}; give a finite number{_range(low, high)}")
 

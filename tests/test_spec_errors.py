@@ -100,6 +100,7 @@ CASES = {
         "inner_lr is -0.1; give a finite number >= 0",
     ),
     "infinite inner_lr": (lambda: meta(inner_lr=np.inf), ValueError, "inner_lr is inf"),
+    "inner_lr beyond float64": (lambda: meta(inner_lr=10**400), ValueError, "inner_lr is 1000"),
     "inner_lr of another type": (
         lambda: meta(inner_lr="0.1"),
         TypeError,
