@@ -115,6 +115,9 @@ def execute(args, workers, tasks, folder, conclude):
                 "the same command goes on from there"
             )
         conclude()
+    except KeyboardInterrupt:  # while the tables and figures are made
+        print(f"\ninterrupted; the same command makes the tables of {folder.path}", file=sys.stderr)
+        return INTERRUPTED
     except (sweeps.WorkersError, ImportError) as error:
         return refuse(f"{error}; the same command goes on from there")
     except OSError as error:

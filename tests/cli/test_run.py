@@ -14,7 +14,7 @@ import pytest
 
 from metairm_np import _storage, sweeps
 from metairm_np._seeds import child
-from metairm_np.cli import main, options, prepare
+from metairm_np.cli import conclude, main, options, prepare
 from metairm_np.experiments.files import load
 from metairm_np.sweeps import trial
 
@@ -175,7 +175,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline().startswith("erm, trial 0: completed")
-    time.sleep(1)
+    time.sleep(3)  # for the next trial to begin
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)  # the first finishes the trial, the second stops it
@@ -187,6 +187,16 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     assert list(stored(folder)) == ["erm-000.json"]
     assert (folder / "report.md").is_file()
+
+
+def test_ctrl_c_while_the_tables_are_made_is_one_sentence(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conclude, "conclude_table", interrupted)
+    done = run("cmnist", *SMALL, "--algorithms", "erm")
+    assert done.code == 130
+    assert done.err.strip().startswith("interrupted; the same command makes the tables of runs/")
 
 
 def test_ctrl_c_before_the_first_trial_is_one_sentence(run, monkeypatch):
