@@ -1,5 +1,7 @@
 """The spec's gradients: central differences, closed forms, limits, and both dtypes."""
 
+import itertools
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -244,3 +246,22 @@ def test_mm_rex_shares_a_tie():
     tied = spec.value_and_grad("mm_rex", params, [envs[0]] * 2, lambda_min=-0.7)[1]
     single = spec.value_and_grad("erm", params, envs[:1])[1]
     np.testing.assert_allclose(flat(tied), (2.4 - 1.4) * flat(single), rtol=1e-12)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_algorithm_1_descends_the_meta_gradient(sampled):
+    params, envs = problem(7, n_envs=3)
+    rng = np.random.default_rng(0) if sampled else None
+    path, drawn = spec.algorithm_1(params, envs, 0.3, 0.5, 0.2, rng), []
+    for _ in range(4):
+        after, steps = next(path), []
+        choices = itertools.product((1, 2), (0, 2), (0, 1)) if sampled else [None]
+        for others in choices:
+            pairs = others and list(enumerate(others))
+            hyper = {"inner_lr": 0.3, "std_weight": 0.5, "pairs": pairs}
+            _, gradient = spec.value_and_grad("meta_irm", params, envs, **hyper)
+            steps.append(np.array_equal(flat(after), flat(along(params, gradient, -0.2))))
+        assert sum(steps) == 1  # exactly one choice of e_j explains the step
+        drawn.append(steps.index(True))
+        params = after
+    assert (len(set(drawn)) > 1) == sampled

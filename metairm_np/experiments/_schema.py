@@ -41,8 +41,8 @@ def algorithm_keys(table):
     text("objective", table.get("objective", ""))
     _checks.choice("objective", table.get("objective", ""), spec.KEYWORDS)
     hyper = spec.KEYWORDS[table["objective"]]
-    drawn = ("gradient_noise", "pairs")  # by training, at each step
-    return ["label", "paper", *SETTINGS_KEYS, *(key for key in hyper if key not in drawn)]
+    given = ("gradient_noise", "pairs", "inner_l2")  # by training, from Settings
+    return ["label", "paper", *SETTINGS_KEYS, *(key for key in hyper if key not in given)]
 
 
 # ---- checks: functions of what is checked and its value ------------------------------------------
