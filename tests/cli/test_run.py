@@ -165,8 +165,9 @@ def test_a_diverged_trial_does_not_stop_the_others(run):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
+    endless = ["--set", "meta_irm.steps=100000", "--set", "meta_irm.early_stopping=false"]
     process = subprocess.Popen(
-        command("cmnist", *SMALL, "--algorithms", "erm,meta_irm", "--set", "meta_irm.steps=100000"),
+        command("cmnist", *SMALL, "--algorithms", "erm,meta_irm", *endless),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
