@@ -33,7 +33,7 @@ from metairm_np import _storage, cli, sweeps
 from metairm_np.cli.console import Console
 from metairm_np.experiments import load
 from metairm_np.fast.sums import THREAD_VARIABLES
-from metairm_np.sweeps.folder import name_of
+from metairm_np.sweeps.plan import name_of
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))

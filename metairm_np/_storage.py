@@ -1,23 +1,67 @@
-"""Files that are never half there: each is written to a temporary name and renamed."""
+"""Files that are never half there, and that say so when they are damaged.
+
+Each is written to a temporary name and renamed. A record is JSON that ends with a checksum of its
+text; what reads it finds any change.
+"""
 
 import importlib.resources
 import json
+import logging
+import os
 import secrets
+import stat
 import zlib
 from contextlib import suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # without such locks a killed command's temporary files stay
+    fcntl = None  # type: ignore[assignment]
+
+LARGEST = 2**30  # bytes of a file that is read; a record has some hundred kilobytes
+log = logging.getLogger("metairm_np")
+
+
+class DamagedError(Exception):
+    """A file that cannot be what it was written as; the message says why, as a predicate."""
 
 
 def write(path, content):
     """Write text or bytes to `path`, atomically, making its folder if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        set_aside(path, "is a folder")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        with open(partial, "xb") as file:
+            _try_lock(file)  # for `remove_partial` to see that somebody writes
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            if fcntl:
+                partial.replace(path)
+        if not fcntl:  # where an open file cannot be renamed
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder):
+    """Remove the temporary files that killed commands have left in `folder`."""
+    for path in Path(folder).glob(".*.part"):
+        with suppress(OSError), open(path, "rb") as file:
+            if _try_lock(file):
+                path.unlink(missing_ok=True)
+
+
+def _try_lock(file):
+    """Return whether the file is ours now; its lock ends when it is closed or its process dies."""
+    if fcntl:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 def write_json(path, value, indent=None):
@@ -26,36 +70,65 @@ def write_json(path, value, indent=None):
 
 
 def read_json(path):
-    """Return what a JSON file holds, or None if there is none or it is damaged."""
+    """Return the dict in a JSON file, or None if there is no file or it holds none."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found = json.loads(read_bytes(path))
+    except (FileNotFoundError, DamagedError, ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) else None
 
 
-def write_record(path, record):
+def read_bytes(path):
+    """Return a file's bytes; links are not followed, and no more is read than LARGEST.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedError
+        If it is a link, a folder or too large.
+    """
+    about = os.lstat(path)
+    if stat.S_ISLNK(about.st_mode):
+        raise DamagedError("is a symbolic link, which is not followed")
+    if not stat.S_ISREG(about.st_mode):
+        raise DamagedError("is no file")
+    if about.st_size > LARGEST:
+        raise DamagedError(f"has {about.st_size} bytes, more than the {LARGEST} that are read")
+    return Path(path).read_bytes()
+
+
+def write_record(path, record, indent=None):
     """Write a dict as JSON that ends with the CRC-32 of its text, for `read_record` to check."""
-    body = json.dumps(_finite(record), allow_nan=False)[:-1].encode()
+    text = json.dumps(_finite(record), indent=indent, allow_nan=False)
+    body = text[:-1].rstrip().encode()
     write(path, body + seal(body))
 
 
 def read_record(path, until=None):
-    """Return what `write_record` wrote, or None if there is no file; set a damaged one aside.
+    """Return what `write_record` wrote.
 
     The key `until` and those after it are left out, which is faster where they are long; the
     checksum covers all.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedError
+        If the file is not as it was written.
     """
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        return None
+    content = read_bytes(path)
     end = len(content) - len(seal(b""))
-    body = memoryview(content)[:end]  # a view, as copies take longer than the checksum
+    body = memoryview(content)[: max(end, 0)]  # a view, as copies take longer than the checksum
     if end < 0 or content[end:] != seal(body):
-        set_aside(path)
-        return None
+        raise DamagedError("is damaged")
     cut = content.find(f', "{until}": '.encode()) if until else -1
-    return json.loads(content[: cut if cut >= 0 else end] + b"}")
+    try:
+        record = json.loads(content[: cut if cut >= 0 else end] + b"}")
+    except (ValueError, RecursionError):
+        raise DamagedError("is damaged") from None
+    if not isinstance(record, dict):
+        raise DamagedError("is damaged")
+    return record
 
 
 def seal(body):
@@ -63,11 +136,20 @@ def seal(body):
     return f', "crc32": "{zlib.crc32(body):08x}"}}\n'.encode()
 
 
-def set_aside(path):
-    """Rename a damaged file, keeping it, so that it is neither read again nor in the way."""
+def set_aside(path, why, kind="damaged"):
+    """Rename a file that cannot be used, keeping it, so that it is neither read nor in the way.
+
+    `why`, a predicate, is logged with the new name.
+    """
     path = Path(path)
+    kept = path.with_name(f"{path.name}.{kind}")
+    number = 1
+    while os.path.lexists(kept):
+        number += 1
+        kept = path.with_name(f"{path.name}.{kind}-{number}")
     with suppress(FileNotFoundError):  # another process was faster
-        path.replace(path.with_name(f"{path.name}.damaged"))
+        path.replace(kept)
+        log.warning("%s %s; it is kept as %s and made again", path, why, kept.name)
 
 
 def _finite(value):

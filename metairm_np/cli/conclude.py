@@ -1,51 +1,53 @@
 """What a command leaves when its trials have ended: tables, figures and files."""
 
 from metairm_np import _storage
-from metairm_np.experiments.files import row_of
+from metairm_np.experiments import search_space
 from metairm_np.reports import figures, search, tables
 
 BEST = 10  # settings of a search that are printed; all are in its files
 
 
-def conclude_table(args, study, folder, command):
-    """Print the tables of all finished trials in `folder`, and write them with their figures."""
-    records = folder.summaries(
-        [row_of(name, case) for case, e in study.cases.items() for name in e.algorithms]
-    )
-    if not records:
-        return
-    machine = _storage.read_json(folder.path / "machine.json")
-    parts = (
-        tables.caption(study, records, args.dtype),
-        tables.tables(study, records),
-        tables.audit_line(records),
-    )
-    print("\n" + "\n\n".join(parts) + "\n")
-    _storage.write(folder.path / "results.csv", tables.results_csv(records))
-    config = _storage.read_json(folder.path / "config.json")
-    everything = {"command": command, "machine": machine, "config": config, "trials": records}
-    _storage.write_json(folder.path / "results.json", everything)
-    _storage.write(
-        folder.path / "report.md",
-        tables.report(study, records, args.dtype, machine, command, study.figures),
-    )
-    for name in study.figures:
-        figure, numbers = figures.make(name, figures.Results(study, records, folder))
-        _storage.write_json(folder.path / f"{name}.json", numbers)
-        for kind, image in figures.render(figure).items():
-            _storage.write(folder.path / f"{name}.{kind}", image)
+def conclude_table(contents, folder, command):
+    """Print the tables of all finished trials in `folder`, and write them with their figures.
+
+    Of two commands that end at once the second waits, and sees the trials of both.
+    """
+    study = contents.study
+    with folder.alone("conclusion"):
+        records = folder.summaries(contents)
+        if not records:
+            return
+        machine = _storage.read_json(folder.path / "machine.json") or {}
+        parts = (
+            tables.caption(study, records, contents.dtype),
+            tables.tables(study, records),
+            tables.audit_line(records),
+        )
+        print("\n" + "\n\n".join(parts) + "\n")
+        _storage.write(folder.path / "results.csv", tables.results_csv(records))
+        about = {"command": command, "machine": machine, "config": contents.config()}
+        _storage.write_json(folder.path / "results.json", {**about, "trials": records})
+        _storage.write(
+            folder.path / "report.md",
+            tables.report(study, records, contents.dtype, machine, command, study.figures),
+        )
+        figures.keep(figures.Results(study, records, folder))
 
 
-def conclude_search(study, rows, folder, command):
+def conclude_search(contents, folder, command):
     """Print the best settings of a search, and write all of them."""
-    records, found, texts = tables.by_row(folder.summaries([row.name for row in rows])), {}, []
-    for row in rows:
-        if row.name in records:
-            results = found[row.name] = search.results(row, records[row.name])
-            heading = f"## {row.experiment.case_title}\n\n" if row.experiment.case else ""
-            options = search.selected_options(row, results)
-            print(f"\n{heading}{search.markdown(row, results, BEST)}\n\nselected: {options}\n")
-            texts.append(heading + search.markdown(row, results))
-    text = "\n\n".join([f"# Search: {study.title}", *texts, f"Made with `{command}`"])
-    _storage.write(folder.path / "search.md", f"{text}\n")
-    _storage.write_json(folder.path / "search.json", found, indent=1)
+    study = contents.study
+    with folder.alone("conclusion"):
+        # another command may have searched other rows
+        rows = search_space.planned(study, folder.planned(), contents.seed)
+        records, found, texts = tables.by_row(folder.summaries(contents)), {}, []
+        for row in rows:
+            if row.name in records:
+                results = found[row.name] = search.results(row, records[row.name])
+                heading = f"## {row.experiment.case_title}\n\n" if row.experiment.case else ""
+                options = search.selected_options(row, results)
+                print(f"\n{heading}{search.markdown(row, results, BEST)}\n\nselected: {options}\n")
+                texts.append(heading + search.markdown(row, results))
+        text = "\n\n".join([f"# Search: {study.title}", *texts, f"Made with `{command}`"])
+        _storage.write(folder.path / "search.md", f"{text}\n")
+        _storage.write_json(folder.path / "search.json", found, indent=1)

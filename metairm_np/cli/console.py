@@ -5,10 +5,9 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from metairm_np.experiments.files import row_of
+from metairm_np.experiments.files import resolved, row_of
 from metairm_np.reports import tables
 from metairm_np.sweeps import Estimate, Listener
-from metairm_np.sweeps.trial import experiment_of
 from metairm_np.training import Status
 
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} trials done{postfix} [{elapsed}]"
@@ -118,7 +117,7 @@ class Console(Listener):
 
     def on_trial(self, task):
         """Open the bar of a trial, and return what shows its steps."""
-        settings = experiment_of(task.config).algorithms[task.algorithm].settings
+        settings = resolved(task.config).algorithms[task.algorithm].settings
         return self.steps.start(
             tables.trial_name(task.row, task.trial, task.setting), settings.steps
         )

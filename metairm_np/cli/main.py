@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from metairm_np import _checks, _storage, fast, sweeps
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
-from metairm_np.cli.status import run_folders, status
+from metairm_np.cli.status import run_folders, status, usable
 from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
 from metairm_np.reports import tables
@@ -77,6 +80,8 @@ def listing():
 def write_page(folder, to):
     """Write the page of the run folders in `folder`, searches left out, and say where it is."""
     paths = [path for path in run_folders(folder) if not path.name.startswith("search-")]
+    paths = [path for path, _ in usable(paths)]
+    _storage.remove_partial(Path(to).parent)
     _storage.write(to, page(paths))
     return f"{to}: {len(paths)} run folders"
 
@@ -102,9 +107,10 @@ def execute(args, workers, tasks, folder, conclude):
     console, interrupted = Console(tasks, args.jobs, folder.path), False
     try:
         try:
-            folder.adopt(tasks)
-            workers = workers or sweeps.serial(console.on_trial)
-            sweeps.run(tasks, folder, workers, console, args.checkpoint_every)
+            with logging_redirect_tqdm([_storage.log]):  # above the bars
+                sweeps.adopt(folder, tasks)
+                workers = workers or sweeps.serial(console.on_trial)
+                sweeps.run(tasks, folder, workers, console, args.checkpoint_every)
         except KeyboardInterrupt:
             interrupted = True
         finally:

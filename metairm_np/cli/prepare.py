@@ -2,7 +2,6 @@
 
 import os
 from argparse import Namespace
-from dataclasses import fields
 from pathlib import Path
 
 from metairm_np import _checks, _storage, sweeps
@@ -75,34 +74,18 @@ def open_folder(args, kind, study, more, rows, first, settings=None):
     folder = sweeps.Folder(
         Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}"
     )
-    config = {field.name: getattr(study, field.name) for field in fields(study)}
-    config.update(seed=args.seed, dtype=args.dtype, engine=args.engine)
-    config["cases"] = {case: experiment.config for case, experiment in study.cases.items()}
+    contents = sweeps.Contents.new(study, args.seed, args.dtype, args.engine)
     try:
-        _storage.write_json(folder.path / "config.json", config, indent=1)
+        folder.check()
+        _storage.write_record(folder.path / "config.json", contents.config(), indent=1)
         _storage.write_json(folder.path / "machine.json", machine(), indent=1)
         folder.plan(rows, first, args.trials, settings)
     except OSError as error:
         raise OSError(
-            f"cannot write to {folder.path} ({error.strerror}); "
+            f"cannot write to {folder.path} ({error.strerror or error}); "
             "name a folder you may write to with --out"
         ) from None
-    return folder
-
-
-def tasks_of(args, experiment, algorithms, first=0, setting=None, keep_params=False):
-    """Return the trials that are asked for."""
-    return sweeps.tasks_of(
-        experiment,
-        algorithms,
-        range(first, first + args.trials),
-        seed=args.seed,
-        dtype=args.dtype,
-        engine=args.engine,
-        audit_every=args.audit_every,
-        keep_params=keep_params or args.save_params,
-        setting=setting,
-    )
+    return folder, contents
 
 
 def prepare_table(args, command):
@@ -113,10 +96,18 @@ def prepare_table(args, command):
         wanted[case] = [name for name in algorithms if name in experiment.algorithms]
         check_data(args, experiment, [experiment])
         rows += [row_of(name, case) for name in wanted[case]]
-    folder, tasks = open_folder(args, "", study, {}, rows, 0), []
-    for case, experiment in study.cases.items():
-        tasks += tasks_of(args, experiment, wanted[case], keep_params=study.keep_params)
-    return tasks, folder, lambda: conclude.conclude_table(args, study, folder, command)
+    folder, contents = open_folder(args, "", study, {}, rows, 0)
+    options = {
+        "audit_every": args.audit_every,
+        "keep_params": study.keep_params or args.save_params,
+    }
+    tasks = [
+        contents.task(case, name, trial, **options)
+        for case, names in wanted.items()
+        for trial in range(args.trials)
+        for name in names  # the algorithms of a trial share its data
+    ]
+    return tasks, folder, lambda: conclude.conclude_table(contents, folder, command)
 
 
 def prepare_search(args, command):
@@ -135,14 +126,15 @@ def prepare_search(args, command):
         check_data(args, row.experiment, variants[row.name])
     tables = [experiment.config.get("search", {}) for experiment in study.cases.values()]
     names = [row.name for row in rows]
-    folder = open_folder(
+    folder, contents = open_folder(
         args, "search-", study, {"search": tables}, names, search_space.FIRST_TRIAL, args.budget
     )
-    tasks = []
-    for row in rows:
-        for number, variant in enumerate(variants[row.name]):
-            tasks += tasks_of(args, variant, [row.algorithm], search_space.FIRST_TRIAL, number)
-    tasks.sort(key=lambda task: task.trial)  # those of a trial share its data
-    # another command may have searched other rows
-    every = search_space.planned(study, folder.planned(), args.seed)
-    return tasks, folder, lambda: conclude.conclude_search(study, every, folder, command)
+    options = {"audit_every": args.audit_every, "keep_params": args.save_params}
+    first = search_space.FIRST_TRIAL
+    tasks = [
+        contents.task(row.experiment.case, row.algorithm, trial, setting, **options)
+        for trial in range(first, first + args.trials)  # those of a trial share its data
+        for row in rows
+        for setting in range(args.budget)
+    ]
+    return tasks, folder, lambda: conclude.conclude_search(contents, folder, command)

@@ -9,11 +9,14 @@ from tqdm import tqdm
 from metairm_np import _storage
 from metairm_np.experiments.files import row_of
 from metairm_np.reports import tables
-from metairm_np.sweeps import Estimate, Folder
+from metairm_np.sweeps import Contents, Estimate, Folder
+from metairm_np.sweeps.plan import names_in
 
 
 def status(path: str | Path) -> str:
     """Say how far a run folder, or each of those in a folder, has come.
+
+    Nothing is changed in them. One that cannot be used is logged and left out.
 
     Parameters
     ----------
@@ -27,18 +30,18 @@ def status(path: str | Path) -> str:
     ------
     FileNotFoundError
         If there is no run folder.
+    ValueError
+        If none can be used.
     """
-    return "\n\n".join(map(_status, run_folders(path)))
+    return "\n\n".join(_status(path, contents) for path, contents in usable(run_folders(path)))
 
 
 def run_folders(path):
     """Return the run folder `path`, or those in it, or raise FileNotFoundError."""
     path = Path(path)
-    folders = (
-        [path]
-        if (path / "plan.json").is_file()
-        else sorted(p.parent for p in path.glob("*/plan.json"))
-    )
+    if _is_run_folder(path):
+        return [path]
+    folders = sorted(p for p in path.glob("*/") if _is_run_folder(p) and not p.is_symlink())
     if not folders:
         raise FileNotFoundError(
             f"{path} is no run folder and holds none; "
@@ -47,17 +50,41 @@ def run_folders(path):
     return folders
 
 
-def _status(path):
-    folder, rows = Folder(path), []
-    config = _storage.read_json(path / "config.json") or {}
-    plan, failures = folder.planned(), folder.failures()
-    estimate, running = Estimate({name: len(folder.planned_names(name)) for name in plan}), 0
-    groups = tables.by_row(folder.summaries(plan))
+def _is_run_folder(path):
+    return any((path / name).is_file() for name in ("plan.json", "config.json"))
+
+
+def usable(paths):
+    """Return the run folders that can be used, with their contents; log why others cannot.
+
+    Raise ValueError, which says why, if none can.
+    """
+    found, reasons = [], []
+    for path in paths:
+        try:
+            Folder(path).check()
+            found.append((path, Contents.read(path)))
+        except (ValueError, OSError) as error:
+            reasons.append(str(error))
+    if not found:
+        raise ValueError(reasons[0])
+    for reason in reasons:
+        _storage.log.warning(reason)
+    return found
+
+
+def _status(path, contents):
+    folder, rows = Folder(path, read_only=True), []
+    plan = {row: one for row, one in folder.planned().items() if row in contents.rows}
+    names = {row: names_in(plan, row) for row in plan}
+    failures = [r for r in folder.failures() if row_of(r["algorithm"], r["case"]) in plan]
+    estimate, running = Estimate({row: len(names[row]) for row in plan}), 0
+    groups = tables.by_row(folder.summaries(contents))
     with folder.reading_claims() as is_claimed:
         for row in plan:
             records = groups.get(row, [])
             done = {record["name"] for record in records}
-            unfinished = [name for name in folder.planned_names(row) if name not in done]
+            unfinished = [name for name in names[row] if name not in done]
             under_way = [name for name in unfinished if is_claimed(name)]
             failed = (
                 {r["name"] for r in failures if row_of(r["algorithm"], r["case"]) == row}
@@ -84,6 +111,5 @@ def _status(path):
         if seconds
         else []
     )
-    return "\n".join(
-        [f"{path}: {config.get('title', '')}", "", tables.markdown(head, rows), *reasons, *togo]
-    )
+    title = contents.study.title
+    return "\n".join([f"{path}: {title}", "", tables.markdown(head, rows), *reasons, *togo])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +28,11 @@ class EnvironmentSplit:
     train, validation : list of Environment
     train_p, label_noise : list of float
         One per training environment.
+    sources : dict
+        The SHA-256 of each file, or array of a file, that was read, by its name; empty for data
+        made up.
+    checksum : str
+        Of the sources; "" if there are none.
     """
 
     samples = "samples"  # what messages call them
@@ -42,8 +49,10 @@ class EnvironmentSplit:
         validation=0.2,
         patch_p=None,
         dtype="float64",
+        sources=None,
     ):
         _checks.dtype(dtype)
+        self.sources = dict(sources or {})
         self.train_p = one_per_env("train_p", train_p, np.size(train_p))
         n_samples, n_envs = len(pools[0][0]), len(self.train_p)
         n_per_env = n_samples // n_envs if n_per_env is None else n_per_env
@@ -61,6 +70,12 @@ class EnvironmentSplit:
         self.dtype = np.dtype(dtype)
         self._seed, self._pools = child(seed, DATA), pools
         self._n_per_env, self._n_validation = n_per_env, round(validation * n_per_env)
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the sources; "" if there are none."""
+        text = json.dumps(self.sources, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16] if self.sources else ""
 
     @cached_property
     def train(self) -> list[Environment]:

@@ -13,7 +13,7 @@ import numpy as np
 from metairm_np._seeds import Seed
 from metairm_np.environments._split import EnvironmentSplit
 from metairm_np.environments.environment import Environment
-from metairm_np.environments.mnist import load_mnist14
+from metairm_np.environments.mnist import SHA256, load_mnist14
 
 N_TRAIN_IMAGES = 50_000  # of MNIST's 60,000 training images; the last 10,000 are the test images
 
@@ -73,6 +73,7 @@ def colored_mnist(
         validation=validation,
         patch_p=patch_p,
         dtype=dtype,
+        sources=SHA256,
     )
 
 
@@ -85,12 +86,16 @@ class ColoredDigits(EnvironmentSplit):
         Images (n, 14, 14) uint8 and their digits (n,).
     seed, n_classes, train_p, label_noise, n_per_env, validation, patch_p, dtype
         As for `colored_mnist`.
+    sources : dict, optional
+        Of the images, see the attribute.
 
     Attributes
     ----------
     train, validation : list of Environment
         With x (n, k*196).
     n_classes : int
+    sources : dict
+        The SHA-256 of each array of the file that was read; empty for digits made up.
     """
 
     samples, n_uniforms = "images", 3

@@ -162,9 +162,9 @@ class PunctuatedSentences(EnvironmentSplit):
     n_classes, samples = 2, "sentences"
 
     def __init__(self, sentences, seed, **settings):
-        super().__init__(seed, (sentences.train, sentences.test), **settings)
+        pools = (sentences.train, sentences.test)
+        super().__init__(seed, pools, sources=sentences.sources, **settings)
         self._marks, self._mark = sentences.marks, True
-        self.sources = dict(sentences.sources)
         self.verified = [
             name for name, digest in self.sources.items() if text_data.PUBLISHED.get(name) == digest
         ]

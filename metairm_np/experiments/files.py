@@ -23,6 +23,7 @@ import copy
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 from metairm_np import _checks
@@ -241,6 +242,7 @@ def load_study(name, overrides=(), quick=False) -> Study:
         for text in overrides:
             _inherit.override(variant, text)
         experiments[case] = resolve(variant)
+    check_rows(row_of(name, case) for case, one in experiments.items() for name in one.algorithms)
     return Study(
         name=config["name"],
         title=next(iter(experiments.values())).title,
@@ -251,6 +253,15 @@ def load_study(name, overrides=(), quick=False) -> Study:
         cases=experiments,
         quick=quick,
     )
+
+
+def check_rows(rows):
+    """Raise ValueError if the files of two rows would have the same name."""
+    seen = set()
+    for row in rows:
+        if row.casefold() in seen:
+            raise ValueError(f"two rows are called {row!r}; name a case or an algorithm otherwise")
+        seen.add(row.casefold())
 
 
 def _config_of(name):
@@ -272,7 +283,14 @@ def _config_of(name):
 def study_of(config) -> Study:
     """Return the study of which a run folder's config.json is."""
     about = {field.name: config[field.name] for field in fields(Study) if field.name != "cases"}
-    return Study(**about, cases={case: resolve(one) for case, one in config["cases"].items()})
+    cases = {case: resolved(json.dumps(one)) for case, one in config["cases"].items()}
+    return Study(**about, cases=cases)
+
+
+@lru_cache(maxsize=1024)
+def resolved(config: str) -> Experiment:
+    """Return the Experiment of a config as JSON, the same object for the same text."""
+    return resolve(json.loads(config))
 
 
 def load(name, overrides=(), quick=False) -> Experiment:

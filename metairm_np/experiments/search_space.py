@@ -119,7 +119,8 @@ def rows(study: Study, algorithms, named, budget, seed) -> list:
 
 def planned(study: Study, plan, seed) -> list:
     """Return the rows of a search's plan.json, each with all settings that were asked for."""
-    most = max(row["settings"] for row in plan.values())
+    plan = {name: row for name, row in plan.items() if row["settings"]}
+    most = max((row["settings"] for row in plan.values()), default=0)
     every = rows(study, study.algorithms, False, most, seed)
     return [
         row._replace(drawn=row.drawn[: plan[row.name]["settings"]])

@@ -6,12 +6,16 @@ package, and most commands draw nothing.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+from contextlib import suppress
 from dataclasses import asdict
 
 import numpy as np
 
-from metairm_np import _checks
+from metairm_np import _checks, _storage
+from metairm_np._storage import DamagedError
 from metairm_np.analysis import dynamics
 from metairm_np.experiments.files import Study
 from metairm_np.reports.panels import PANELS, Results, accuracy_over_steps
@@ -209,3 +213,42 @@ def render(figure) -> dict[str, bytes]:
             figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
             images[kind] = buffer.getvalue()
     return images
+
+
+KEPT = "figures.json"  # of each figure in a run folder: what it was made from, and its checksum
+
+
+def keep(results: Results) -> None:
+    """Write a study's figures into its run folder: NAME.json, .png and .svg, and `KEPT`."""
+    path, made = results.folder.path, {}
+    for name in results.study.figures:
+        figure, numbers = make(name, results)
+        _storage.write_json(path / f"{name}.json", numbers)
+        images = render(figure)
+        for kind, image in images.items():
+            _storage.write(path / f"{name}.{kind}", image)
+        made[name] = {"records": _digest(results.records), "svg": _sha256(images["svg"])}
+    if made:
+        _storage.write_record(path / KEPT, made)
+
+
+def svg(name: str, results: Results) -> bytes:
+    """Return a figure as SVG: the one in the run folder if it was made from the same trials.
+
+    Some figures, such as those of PWCCA, take minutes.
+    """
+    path = results.folder.path
+    with suppress(OSError, DamagedError):
+        about = _storage.read_record(path / KEPT).get(name)
+        image = _storage.read_bytes(path / f"{name}.svg")
+        if about == {"records": _digest(results.records), "svg": _sha256(image)}:
+            return image
+    return render(make(name, results)[0])["svg"]
+
+
+def _digest(records):
+    return _sha256(json.dumps(records, sort_keys=True).encode())
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()

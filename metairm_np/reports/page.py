@@ -9,10 +9,9 @@ from html import escape
 from pathlib import Path
 
 from metairm_np import _storage
-from metairm_np.experiments.files import study_of
 from metairm_np.reports import figures, tables
 from metairm_np.reports.panels import Results
-from metairm_np.sweeps.folder import Folder
+from metairm_np.sweeps import Contents, Folder
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
@@ -45,22 +44,28 @@ def page(paths: Iterable[Path]) -> str:
     Parameters
     ----------
     paths : iterable of Path
+        Nothing in them is changed.
 
     Returns
     -------
     str
         HTML that needs no other file.
+
+    Raises
+    ------
+    ValueError
+        If a folder cannot be used.
     """
-    sections, links, found = [], [], []
-    for path in paths:
-        config = _storage.read_json(path / "config.json")
-        found.append((study_of(config), config, Folder(path)))
-    for study, config, folder in sorted(found, key=lambda one: _place(one[0])):
-        records = folder.summaries(folder.planned())
+    sections, links = [], []
+    found = [(Contents.read(path), Folder(path, read_only=True)) for path in paths]
+    for contents, folder in sorted(found, key=lambda one: _place(one[0].study)):
+        study = contents.study
+        folder.check()
+        records = folder.summaries(contents)
         if records:
             what = study.reproduces if study.artefacts else study.title
             links.append(f'<a href="#{escape(study.name)}">{escape(what)}</a>')
-            sections.append(_section(Results(study, records, folder), config))
+            sections.append(_section(Results(study, records, folder), contents))
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f'<meta charset="utf-8">{view}<title>meta-IRM, reproduced</title><style>{STYLE}</style>'
     body = f"{INTRO}<nav>{''.join(links)}</nav>{''.join(sections)}"
@@ -73,11 +78,11 @@ def _place(study):
     return (("table", "figure").index(named[1]), int(named[2])) if named else (2, 0)
 
 
-def _section(results, config):
+def _section(results, contents):
     study, records, folder = results
     title = f"{escape(study.reproduces)}: {escape(study.title)}"
     parts = [f'<h2 id="{escape(study.name)}">{title}</h2>']
-    parts.append(f"<p>{escape(tables.caption(study, records, config['dtype']))}</p>")
+    parts.append(f"<p>{escape(tables.caption(study, records, contents.dtype))}</p>")
     for case, experiment in study.cases.items():
         group = [record for record in records if record["case"] == case]
         if group:
@@ -85,33 +90,19 @@ def _section(results, config):
             parts.append(_table(*tables.table_rows(experiment, group)))
     parts.append(f"<p>{escape(tables.audit_line(records))}</p>")
     for name in study.figures:
-        data = base64.b64encode(_svg(name, results)).decode()
+        data = base64.b64encode(figures.svg(name, results)).decode()
         source = f"data:image/svg+xml;base64,{data}"
         text = escape(figures.FIGURES[name])
         parts.append(f'<figure><img alt="{text}" src="{source}"></figure>')
     seconds = sum(record["seconds"] for record in records)
     facts = {"trials": len(records), "hours of computing": f"{seconds / 3600:.2f}"}
-    facts |= {key: config[key] for key in ("seed", "dtype", "engine")}
+    facts |= {key: getattr(contents, key) for key in ("seed", "dtype", "engine")}
     facts |= _storage.read_json(folder.path / "machine.json") or {}
     rows = "".join(
         f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items()
     )
     parts.append(f"<details><summary>Made with</summary><dl>{rows}</dl></details>")
     return f"<section>{''.join(parts)}</section>"
-
-
-def _svg(name, results):
-    """Return a figure, as it is in the run folder unless a trial is newer.
-
-    Some figures, such as those of PWCCA, take minutes.
-    """
-    folder = results.folder
-    kept = folder.path / f"{name}.svg"
-    paths = [folder.record_path(record["name"]) for record in results.records]
-    newest = max(path.stat().st_mtime_ns for path in paths)
-    if kept.is_file() and kept.stat().st_mtime_ns >= newest:
-        return kept.read_bytes()
-    return figures.render(figures.make(name, results)[0])["svg"]
 
 
 def _table(head, rows):

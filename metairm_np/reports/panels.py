@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from metairm_np._seeds import child
 from metairm_np.analysis import representations
 from metairm_np.experiments.files import Study
 from metairm_np.reports.tables import accuracies, by_algorithm, usable
-from metairm_np.sweeps.folder import Folder
 
 
 class Results(NamedTuple):
@@ -26,7 +25,7 @@ class Results(NamedTuple):
 
     study: Study
     records: list
-    folder: Folder | None = None
+    folder: Any = None
 
     def of(self, case, algorithm=None):
         """Return the usable records of a case, and of an algorithm."""

@@ -148,10 +148,12 @@ class _Sweep:
 
     def run(self, tasks):
         """Look up what is finished, and carry out the rest."""
-        for task in tasks:
-            if not self.is_finished(task):
-                self.fresh.append(task)
+        tasks = list(tasks)
         with self.folder.claims(), interrupts(self.interrupt):
+            finished = self.folder.finished(tasks)
+            for record in finished.values():
+                self.listener.reused(record)
+            self.fresh.extend(task for task in tasks if task.name not in finished)
             while self.left() and not self.interrupted:
                 if self.starts == GIVE_UP:
                     raise WorkersError(
@@ -175,7 +177,7 @@ class _Sweep:
 
     def is_finished(self, task):
         """Return whether a trial is stored, and tell the listener if so."""
-        record = self.folder.summary(task.name, task.keep_params)
+        record = self.folder.summary(task.name, task.identity, task.keep_params)
         if record:
             self.listener.reused(record)
         return record is not None

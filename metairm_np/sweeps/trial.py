@@ -17,10 +17,11 @@ import numpy as np
 from metairm_np import fast
 from metairm_np._seeds import child
 from metairm_np._version import __version__
-from metairm_np.experiments.files import Experiment, make_data, resolve, row_of
+from metairm_np.experiments.files import Experiment, make_data, resolved, row_of
 from metairm_np.fast import _blas
 from metairm_np.fast.sums import THREAD_VARIABLES
-from metairm_np.sweeps.folder import name_of
+from metairm_np.sweeps.identity import WHICH, data_checksum, settings_hash
+from metairm_np.sweeps.plan import name_of
 from metairm_np.training.checkpoint import Checkpoint
 from metairm_np.training.loop import ENGINES, RunOptions, train
 
@@ -62,6 +63,8 @@ class Task:
         Whether the final parameters are wanted, too.
     version : str
         The release of metairm_np that may carry it out.
+    data_checksum : str
+        Of the files that its data come from, as `tasks_of` finds it; "" for data made up.
     """
 
     config: str
@@ -76,6 +79,14 @@ class Task:
     checkpoint: Checkpoint | None = None
     keep_params: bool = False
     version: str = __version__
+    data_checksum: str = ""
+
+    @property
+    def identity(self) -> dict:
+        """What its record must say of itself to be taken for it, by `identity.KEYS`."""
+        decides = (self.algorithm, self.seed, self.dtype, self.engine)
+        which = {key: getattr(self, key) for key in (*WHICH, "data_checksum")}
+        return {**which, "settings_hash": settings_hash(self.config, *decides)}
 
     @property
     def name(self) -> str:
@@ -107,17 +118,13 @@ def tasks_of(
     list of Task
     """
     config, algorithms = json.dumps(experiment.config), list(algorithms)
+    if "data_checksum" not in fields:
+        fields["data_checksum"] = data_checksum(json.dumps(experiment.config["environment"]))
     return [
         Task(config, algorithm, experiment.case, trial, **fields)
         for trial in trials
         for algorithm in algorithms
     ]
-
-
-@lru_cache(maxsize=1)
-def experiment_of(config):
-    """Return the Experiment of a config."""
-    return resolve(json.loads(config))
 
 
 @lru_cache(maxsize=1)
@@ -132,7 +139,7 @@ def carry_out(task, on_step=None):
     Raises
     ------
     WorkersError
-        If this is not the release of metairm_np that the task is for.
+        If this is not the release of metairm_np that the task is for, or has other data.
     """
     if task.version != __version__:
         raise WorkersError(
@@ -140,10 +147,15 @@ def carry_out(task, on_step=None):
             "install the same release everywhere"
         )
     with ONE_AT_A_TIME:
-        experiment = experiment_of(task.config)
+        experiment = resolved(task.config)
         data = data_of(
             json.dumps(experiment.config["environment"]), task.seed, task.trial, task.dtype
         )
+        if data.checksum != task.data_checksum:
+            raise WorkersError(
+                f"a worker's data have the checksum {data.checksum!r}, those of this command "
+                f"{task.data_checksum!r}; give both the same files"
+            )
         record, params = run_trial(
             experiment,
             task.algorithm,
@@ -155,12 +167,7 @@ def carry_out(task, on_step=None):
             on_step=on_step,
             checkpoint=task.checkpoint,
         )
-    return {
-        "name": task.name,
-        "case": task.case,
-        "setting": task.setting,
-        **record,
-    }, params if task.keep_params else None
+    return {**task.identity, **record}, params if task.keep_params else None
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a trial that diverges says so in its record
@@ -195,16 +202,11 @@ def run_trial(
     )
     seconds = time.perf_counter() - began
     record = {
-        "algorithm": algorithm,
-        "trial": trial,
-        "seed": seed,
-        "dtype": data.train[0].dtype.name,
         "status": result.status.value,
         "message": result.message,
         "step": result.step,
         "last_step": result.last_step,
         "seconds": round(seconds, 3),
-        "engine": engine,
         "audit": result.audit,
         "watched_p_e": experiment.table_p,
         "train_accuracy": [module.accuracy(result.params, env) for env in data.train],

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from metairm_np import _checks, _storage
+from metairm_np._storage import DamagedError
+from metairm_np._version import __version__
 from metairm_np.optimizers import AdamState, SGDState
 from metairm_np.training.audit import Audit
 from metairm_np.training.state import TrainState
 from metairm_np.training.stopping import StoppingState
 
 TUPLES = {kind.__name__: kind for kind in (TrainState, AdamState, SGDState, StoppingState, Audit)}
+SEAL = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Checkpoint:
     Parameters
     ----------
     path : path
-        Of the file, npz with JSON inside; written to a temporary name and renamed.
+        Of the file: npz with JSON inside, and after it the SHA-256 of both; written to a temporary
+        name and renamed.
     every : int >= 1
         Steps between two checkpoints.
     """
@@ -42,24 +46,74 @@ class Checkpoint:
         """Return whether to save before step `step`."""
         return step > 0 and step % self.every == 0
 
-    def save(self, state) -> None:
-        """Write `state`: nested dicts, lists and (named) tuples of arrays and plain values."""
-        arrays: dict = {}
-        outline, file = json.dumps(_outline(state, arrays)), io.BytesIO()
-        np.savez(file, outline=np.frombuffer(outline.encode(), np.uint8), **arrays)
-        _storage.write(self.path, file.getvalue())
+    def save(self, state, run: str = "") -> None:
+        """Write `state`: nested dicts, lists and (named) tuples of arrays and plain values.
 
-    def load(self):
-        """Return the state, or None if there is no file or it is damaged and set aside."""
+        `run` says which run's state it is, see `identity`.
+        """
+        arrays: dict = {}
+        outline = json.dumps({"run": run, "state": _outline(state, arrays)})
+        file = io.BytesIO()
+        np.savez(file, outline=np.frombuffer(outline.encode(), np.uint8), **arrays)
+        content = file.getvalue()
+        _storage.write(self.path, content + hashlib.sha256(content).digest())
+
+    def load(self, run: str = ""):
+        """Return the state of `run`, or None if there is none.
+
+        A file that is damaged, or of another run or release, is set aside, which is logged.
+        """
+        kind = "damaged"
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            content = _storage.read_bytes(self.path)
+            body, end = content[:-SEAL], content[-SEAL:]
+            if hashlib.sha256(body).digest() != end:
+                raise DamagedError("is damaged")
+            kind = "foreign"  # it is as it was written
+            with np.load(io.BytesIO(body), allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-            return _filled(json.loads(arrays.pop("outline").tobytes()), arrays)
+            outline = json.loads(arrays.pop("outline").tobytes())
+            if outline["run"] != run:
+                raise DamagedError("is the checkpoint of another run")
+            return _filled(outline["state"], arrays)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-            _storage.set_aside(self.path)
-            return None
+        except (DamagedError, OSError, MemoryError) as error:
+            why = str(error)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            why = "is a checkpoint of another release"
+        _storage.set_aside(self.path, why, kind)
+        return None
+
+
+def identity(settings, engine, envs, seed, n_classes, *options) -> str:
+    """Return what decides the states of a training run, as 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    settings : Settings
+    engine : module
+    envs : list of Environment
+        All of them, in an order that is always the same.
+    seed : int or numpy.random.SeedSequence
+    n_classes : int
+    *options
+        What else its history and audit depend on.
+    """
+    sequence = getattr(seed, "entropy", seed), getattr(seed, "spawn_key", ())
+    data = [(env.name, env.p_e, env.shape, str(env.dtype), _crc(env)) for env in envs]
+    decides = (__version__, asdict(settings), engine.__name__, data, sequence, n_classes, options)
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
+
+
+def _crc(env):
+    """Return the CRC-32 of an environment's samples and labels."""
+    crc = zlib.crc32(env.y.tobytes())
+    for group in env.groups:
+        for block in group.blocks:
+            for part in (block.x, block.rows):
+                crc = zlib.crc32(np.ascontiguousarray(part).reshape(-1).view(np.uint8), crc)
+    return crc
 
 
 def _outline(tree, arrays):

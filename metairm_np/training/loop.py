@@ -14,7 +14,7 @@ from metairm_np._autodiff import tree_map
 from metairm_np._seeds import AUDIT, INIT, NOISE, child
 from metairm_np.mlp import init_mlp
 from metairm_np.training.audit import Audit
-from metairm_np.training.checkpoint import Checkpoint
+from metairm_np.training.checkpoint import Checkpoint, identity
 from metairm_np.training.history import observe, risks, validation_risks
 from metairm_np.training.result import Result, Status, message_of
 from metairm_np.training.settings import Settings, hyper_at, optimizer_of, random_hyper
@@ -177,13 +177,16 @@ def train(
     audit = Audit(stream(child(seed, AUDIT)))
     history: list = []
     if run.checkpoint:
-        state, audit, history = run.checkpoint.load() or (state, audit, history)
+        every = (run.audit_every, run.log_every)
+        all_envs = [*envs, *validation, *test]
+        whose = identity(settings, run.engine, all_envs, seed, n_classes, every)
+        state, audit, history = run.checkpoint.load(whose) or (state, audit, history)
     first = state.step
     for step in trajectory(settings, run.engine, envs, validation, state):
         t, params, status = step.state.step, step.state.params, step.status
 
         if run.checkpoint and t > first and run.checkpoint.due(t):
-            run.checkpoint.save((step.state, audit, history))
+            run.checkpoint.save((step.state, audit, history), whose)
 
         row, finite = {"step": t, **step.risks}, True
         if not step.objective or t % run.log_every == 0:

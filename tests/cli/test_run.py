@@ -327,6 +327,6 @@ def test_a_trial_cut_short_goes_on_from_its_checkpoint(tmp_path):
     assert list(path.parent.iterdir()) == [path]
     data = experiment.data(child(0, 0), "float32")
     whole, _ = trial.run_trial(experiment, "meta_irm", data, 0, 0)
-    whole = {"name": "meta_irm-000", "case": "", "setting": None, **whole}
+    whole = {**tasks[0].identity, **whole}
     sweeps.Folder(tmp_path / "whole").store("meta_irm-000", whole)
     assert stored(tmp_path) == stored(tmp_path / "whole")

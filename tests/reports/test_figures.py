@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from small_sweeps import SMALL
 
-from metairm_np import _storage
 from metairm_np.analysis import representations
 from metairm_np.cli import main
-from metairm_np.experiments.files import load_study, study_of
+from metairm_np.experiments.files import load_study
 from metairm_np.reports import figures
 from metairm_np.reports.panels import Line, Panel, Results
-from metairm_np.sweeps.folder import Folder
+from metairm_np.sweeps import Contents, Folder
 
 CHANGES = {
     "figure9": ["hidden=[4, 3]"],
@@ -33,8 +32,8 @@ def results_of(tmp_path_factory):
         changes = [f"--set={text}" for text in [*SMALL, *CHANGES.get(name, [])]]
         assert main([name, *changes, "--trials", str(trials), "--out", str(out)]) == 0
         (path,) = out.glob(f"{name}-*")
-        folder, config = Folder(path), _storage.read_json(path / "config.json")
-        return Results(study_of(config), folder.summaries(folder.planned()), folder)
+        folder, contents = Folder(path), Contents.read(path)
+        return Results(contents.study, folder.summaries(contents), folder)
 
     return run
 

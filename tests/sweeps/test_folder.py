@@ -1,21 +1,19 @@
 """Run folders: damage is noticed, a full or read-only disk is one sentence, nothing is lost."""
 
-import ctypes
 import json
-import os
 import resource
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from small_sweeps import OPTIONS, Heard, experiment, records, run, tasks
+from small_sweeps import OPTIONS, Heard, experiment, no_root_rights, records, run, tasks
 
 from metairm_np import _storage
 from metairm_np.cli import main
-from metairm_np.sweeps.folder import Folder, name_of, npz
+from metairm_np.sweeps.folder import Folder, npz
+from metairm_np.sweeps.plan import name_of, names_in
 
-DROP_FROM_BOUNDING_SET, DAC_OVERRIDE = 24, 1  # of prctl and capabilities on Linux
 LINE = ["cmnist", *OPTIONS, "--algorithms", "erm,v_rex"]
 
 
@@ -119,11 +117,12 @@ def test_plan_keeps_the_most_that_was_asked_for(tmp_path):
     folder.plan(["erm", "v_rex"], 0, 3)
     folder.plan(["erm"], 0, 2)
     folder.plan(["v_rex"], 0, 5)
-    assert folder.planned_names("erm") == ["erm-000", "erm-001", "erm-002"]
-    assert len(folder.planned_names("v_rex")) == 5
+    plan = folder.planned()
+    assert names_in(plan, "erm") == ["erm-000", "erm-001", "erm-002"]
+    assert len(names_in(plan, "v_rex")) == 5
     folder.plan(["meta_irm"], 7, 2, settings=2)
     folder.plan(["meta_irm"], 7, 1, settings=1)
-    assert folder.planned_names("meta_irm") == [
+    assert names_in(folder.planned(), "meta_irm") == [
         name_of("meta_irm", trial, s) for s in (0, 1) for trial in (7, 8)
     ]
 
@@ -200,10 +199,6 @@ def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path, limited):
 
 @pytest.mark.slow
 def test_a_read_only_folder_is_one_sentence(tmp_path, limited):
-    def drop_roots_right_to_write_anywhere():
-        if os.geteuid() == 0:
-            assert ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, DAC_OVERRIDE, 0, 0, 0) == 0
-
     assert limited()[0] == 0
     (folder,) = (tmp_path / "runs").iterdir()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -218,7 +213,7 @@ def test_a_read_only_folder_is_one_sentence(tmp_path, limited):
                 capture_output=True,
                 text=True,
                 timeout=120,
-                preexec_fn=drop_roots_right_to_write_anywhere,
+                preexec_fn=no_root_rights,
             )
             assert process.returncode == 2
             assert process.stderr.startswith("error: cannot write to runs/cmnist-")
