@@ -47,9 +47,9 @@ def write(path, content):
         partial.unlink(missing_ok=True)
 
 
-def remove_partial(folder):
-    """Remove the temporary files that killed commands have left in `folder`."""
-    for path in Path(folder).glob(".*.part"):
+def remove_partial(folder, name="*"):
+    """Remove what killed commands have left of writing files called `name` in `folder`."""
+    for path in Path(folder).glob(f".{name}.{'[0-9a-f]' * 8}.part"):
         with suppress(OSError), open(path, "rb") as file:
             if _try_lock(file):
                 path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from metairm_np import _storage
 from metairm_np._seeds import child
 from metairm_np.experiments.files import load_study
 from metairm_np.reports import tables
-from metairm_np.sweeps.folder import Folder
+from metairm_np.sweeps import Contents, Folder
 from metairm_np.training import RunOptions, train
 from metairm_np.training.stopping import StoppingState, watched_risks
 
@@ -126,7 +126,10 @@ def main():
             f"{args.experiment} has no case {args.case!r} with meta_irm; "
             f"its cases are {', '.join(map(repr, cases))}"
         )
-    kept = Folder(args.kept).summaries(["meta_irm"]) if args.kept else []
+    kept = []
+    if args.kept:
+        records = Folder(args.kept, read_only=True).summaries(Contents.read(args.kept))
+        kept = [record for record in records if record["algorithm"] == "meta_irm"]
     if args.kept and not kept:
         parser.error(
             f"{args.kept} has no finished trial of meta_irm; give a run folder of cmnist that has"

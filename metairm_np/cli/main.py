@@ -81,7 +81,7 @@ def write_page(folder, to):
     """Write the page of the run folders in `folder`, searches left out, and say where it is."""
     paths = [path for path in run_folders(folder) if not path.name.startswith("search-")]
     paths = [path for path, _ in usable(paths)]
-    _storage.remove_partial(Path(to).parent)
+    _storage.remove_partial(Path(to).parent, Path(to).name)
     _storage.write(to, page(paths))
     return f"{to}: {len(paths)} run folders"
 

@@ -27,7 +27,7 @@ def adopt(folder: Folder, tasks) -> None:
             if other.summary(theirs.name, theirs.identity, task.keep_params):
                 settings = json.loads(task.config)["algorithms"][task.algorithm]
                 record = {**other.record(theirs.name), **task.identity, "settings": settings}
-                record.pop("params_sha256", None)  # made anew, with other bytes
+                record.pop("params_sha256", None)  # of theirs, if they kept them
                 params = other.params(theirs.name) if task.keep_params else None
                 folder.store(task.name, record, params)
                 break

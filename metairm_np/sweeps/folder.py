@@ -242,8 +242,9 @@ class Folder:
             _storage.write(self.params_path(name), content)
             record = {"params_sha256": hashlib.sha256(content).hexdigest(), **record}
         _storage.write_record(self.record_path(name), record)
-        self.failure_path(name).unlink(missing_ok=True)
-        self.checkpoint_path(name).unlink(missing_ok=True)
+        for path in (self.failure_path(name), self.checkpoint_path(name)):
+            with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
+                path.unlink()
 
     # ---- trials that failed ----------------------------------------------------------------------
 

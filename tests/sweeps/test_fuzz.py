@@ -203,7 +203,7 @@ def test_no_damage_and_no_swap_changes_a_table(house, monkeypatch, capsys):
         shutil.rmtree(house.harmed, ignore_errors=True)
         shutil.copytree(house.whole, house.harmed)
         done = []
-        for _ in range(rng.randrange(1, 6)):
+        for _ in range(rng.randrange(1, 8)):
             path, other = (
                 house.harmed / rng.choice(rng.choice(kinds)).relative_to(house.whole)
                 for _ in range(2)
