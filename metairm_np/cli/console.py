@@ -19,13 +19,13 @@ class Console(Listener):
     Parameters
     ----------
     tasks : list of Task
-    jobs : int
-        How many trials run side by side.
     folder : path
         Where the trials are, for what is said about failures.
+    jobs : int, default 1
+        How many trials run side by side.
     """
 
-    def __init__(self, tasks, jobs, folder):
+    def __init__(self, tasks, folder, jobs=1):
         self.jobs, self.folder = jobs, folder
         self.estimate = Estimate(Counter(task.row for task in tasks))
         self.n_reused, self.running, self.waits = 0, 0, False

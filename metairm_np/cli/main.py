@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         if args.command in SAID:
             print(SAID[args.command](args))
             return 0
-        workers = workers_for(args)
+        dask = dask_for(args)
         prepared = prepare.everything(args, command)
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(" ".join(str(error).split()))
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(engine_line(args.engine))
     code = 0
     for tasks, folder, conclude in prepared:
-        code = max(code, execute(args, workers, tasks, folder, conclude))
+        code = max(code, execute(args, dask, tasks, folder, conclude))
         if code > 1:
             break
     return code
@@ -94,22 +94,29 @@ def engine_line(engine):
     return f"{used}; {advice}" if advice else used
 
 
-def workers_for(args):
-    """Return what carries out the trials, or None for this process."""
-    _checks.count("--jobs", args.jobs, 1)
-    if args.dask is not None:
-        return sweeps.dask(args.dask, args.jobs)
-    return sweeps.processes(args.jobs) if args.jobs > 1 else None
+def dask_for(args):
+    """Return Dask's workers if they are wanted, or None."""
+    if args.jobs is not None:
+        _checks.count("--jobs", args.jobs, 1)
+    return None if args.dask is None else sweeps.dask(args.dask, args.jobs or _blas.cores())
 
 
-def execute(args, workers, tasks, folder, conclude):
+def execute(args, dask, tasks, folder, conclude):
     """Run the trials, conclude, and return the exit status."""
-    console, interrupted = Console(tasks, args.jobs, folder.path), False
+    console, interrupted = Console(tasks, folder.path), False
+
+    def workers(left):
+        """Return what carries out so many trials: unless said, a process for each core."""
+        console.jobs = args.jobs or max(1, min(left, _blas.cores()))
+        if dask:
+            return dask
+        processes = console.jobs > 1
+        return sweeps.processes(console.jobs) if processes else sweeps.serial(console.on_trial)
+
     try:
         try:
             with logging_redirect_tqdm([_storage.log]):  # above the bars
                 sweeps.adopt(folder, tasks)
-                workers = workers or sweeps.serial(console.on_trial)
                 sweeps.run(tasks, folder, workers, console, args.checkpoint_every)
         except KeyboardInterrupt:
             interrupted = True

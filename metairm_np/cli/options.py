@@ -23,7 +23,8 @@ report.md, figures as .png and .svg. The same command again goes on where it sto
 stopped it, and reuses the trials that are finished there; more --trials or --algorithms add to
 them. Ctrl-C once finishes what runs, twice stops at once. Several commands may share a folder.
 
---jobs N: N processes run trials side by side, the cores shared out among them. --dask: Dask's
+--jobs N: N processes run trials side by side, the cores shared out among them; the bits are the
+same. --dask: Dask's
 workers do, which must have the same release of metairm_np; records come back to this command,
 checkpoints go where the workers find DIR.
 
@@ -135,7 +136,12 @@ def _shared(p):
         help="store the parameters that each trial ends with, as npz; a finished trial without "
         "them runs again",
     )
-    _number(p, "--jobs", "processes that run trials side by side (default: 1)", default=1)
+    _number(
+        p,
+        "--jobs",
+        "processes that run trials side by side (default: one for each core, if there are several "
+        "trials to run)",
+    )
     _text(
         p,
         "--dask",

@@ -91,7 +91,7 @@ class Estimate:
 def run(
     tasks: Iterable[Task],
     folder: Folder,
-    workers: Workers | None = None,
+    workers: Workers | Callable[[int], Workers] | None = None,
     listener: Listener | None = None,
     checkpoint_every: int | None = None,
     call: Callable = carry_out,
@@ -106,8 +106,9 @@ def run(
     tasks : iterable of Task
         With names that differ.
     folder : Folder
-    workers : Workers, optional
-        Such as `processes(2)`; default: `serial()`, this process.
+    workers : Workers or callable(n) -> Workers, optional
+        Such as `processes(2)`, or a function of the number of trials that are left; default:
+        `serial()`, this process.
     listener : Listener, optional
         What hears how it goes.
     checkpoint_every : int, optional
@@ -154,6 +155,8 @@ class _Sweep:
             for record in finished.values():
                 self.listener.reused(record)
             self.fresh.extend(task for task in tasks if task.name not in finished)
+            if callable(self.workers):
+                self.workers = self.workers(len(self.fresh))
             while self.left() and not self.interrupted:
                 if self.starts == GIVE_UP:
                     raise WorkersError(

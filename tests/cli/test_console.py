@@ -48,7 +48,7 @@ def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     todo = tasks(trials=3)
-    console = Console(todo, 2, tmp_path)
+    console = Console(todo, tmp_path, jobs=2)
     console.bar.mininterval = 0
     console.reused(record("erm", 1.0))
     console.begun(todo[1])
@@ -82,7 +82,7 @@ def test_bar_lines_and_conclusion(tmp_path, monkeypatch, capsys):
 
 
 def test_no_bars_where_there_is_no_terminal(tmp_path, capsys):
-    console = Console(tasks(), 1, tmp_path)
+    console = Console(tasks(), tmp_path)
     console.begun(tasks()[0])
     console.finished(record("erm", 1.0))
     console.close()

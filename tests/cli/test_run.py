@@ -16,9 +16,10 @@ from metairm_np import _storage, sweeps
 from metairm_np._seeds import child
 from metairm_np.cli import conclude, main, options, prepare
 from metairm_np.experiments.files import load
+from metairm_np.fast import _blas
 from metairm_np.sweeps import trial
 
-SMALL = ["--set", "n_per_env=300", "--set", "steps=4", "--set", "p_e=[0.9]"]
+SMALL = ["--set", "n_per_env=300", "--set", "steps=4", "--set", "p_e=[0.9]", "--jobs", "1"]
 FLAGS = "--algorithms --trials --seed --dtype --set --quick --out --jobs --dask --save-params"
 FLAGS = [*FLAGS.split(), "--checkpoint-every"]
 
@@ -161,6 +162,29 @@ def test_a_diverged_trial_does_not_stop_the_others(run):
     assert len(record["history"]) >= 2
     row = done.out.split("| meta-IRM ")[1].splitlines()[0]
     assert row.split("|")[1:3] == [" " * 6 + "0 ", " " * 9 + "- "]  # no usable trial, no number
+
+
+@pytest.mark.parametrize(
+    ("options", "jobs"),
+    [
+        (["--trials", "3"], 2),  # a process for each core
+        (["--trials", "1"], None),  # one trial: this process, with all threads
+        (["--trials", "3", "--jobs", "1"], None),
+        (["--trials", "3", "--jobs", "4"], 4),
+    ],
+)
+def test_several_trials_have_a_process_for_each_core(options, jobs, run, monkeypatch):
+    asked = []
+
+    def processes(jobs):
+        asked.append(jobs)
+        return sweeps.serial()
+
+    monkeypatch.setattr(sweeps, "processes", processes)
+    monkeypatch.setattr(_blas, "cores", lambda: 2)
+    small = [option for option in SMALL if option not in ("--jobs", "1")]
+    assert run("cmnist", *small, "--algorithms", "erm", *options).code == 0
+    assert asked == [jobs] * (jobs is not None)
 
 
 @pytest.mark.slow

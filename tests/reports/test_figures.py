@@ -30,7 +30,9 @@ def results_of(tmp_path_factory):
     @functools.cache
     def run(name, trials=2):
         changes = [f"--set={text}" for text in [*SMALL, *CHANGES.get(name, [])]]
-        assert main([name, *changes, "--trials", str(trials), "--out", str(out)]) == 0
+        assert (
+            main([name, *changes, "--trials", str(trials), "--jobs", "1", "--out", str(out)]) == 0
+        )
         (path,) = out.glob(f"{name}-*")
         folder, contents = Folder(path), Contents.read(path)
         return Results(contents.study, folder.summaries(contents), folder)

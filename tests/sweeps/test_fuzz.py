@@ -19,7 +19,7 @@ from metairm_np.sweeps import Folder
 from metairm_np.training import Checkpoint
 
 N_DAMAGES = 2000
-SMALL = [*OPTIONS, "--set", "steps=6", "--trials", "2", "--save-params", "--jobs", "1"]
+SMALL = [*OPTIONS, "--set", "steps=6", "--trials", "2", "--save-params"]
 LINES = {  # the second has erm's trials from the first
     "table": ["cmnist", *SMALL, "--algorithms", "erm,v_rex"],
     "beside": ["cmnist", *SMALL, "--algorithms", "erm,mm_rex", "--set", "v_rex.lr=0.5"],
