@@ -86,7 +86,7 @@ def test_quick_run_on_real_data(quick):
 def test_files_of_a_run(quick):
     _, folder = quick
     files = "config.json machine.json plan.json .claims trials results.csv results.json report.md"
-    files += " accuracy.json accuracy.png accuracy.svg"
+    files += " accuracy.json accuracy.png accuracy.svg figures.json"
     assert {path.name for path in folder.iterdir()} == set(files.split())
     config = json.loads((folder / "config.json").read_text())
     assert (config["seed"], config["dtype"], config["quick"]) == (0, "float32", True)

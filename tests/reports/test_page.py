@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from small_sweeps import OPTIONS
 
+from metairm_np import _storage
 from metairm_np.cli import main
 from metairm_np.experiments.files import available, load_study
 from metairm_np.reports import figures
 from metairm_np.reports.page import _place, page
+from metairm_np.sweeps import Folder
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -57,7 +59,7 @@ def test_page_is_whole_and_needs_no_other_file(folder):
         assert fact in text
 
 
-def test_a_figure_is_drawn_anew_only_where_a_trial_is_newer(folder, monkeypatch):
+def test_a_figure_is_drawn_anew_only_where_a_trial_is_another(folder, monkeypatch):
     (path,) = folder.iterdir()
     before, drawn = page([path]), []
     monkeypatch.setattr(
@@ -66,7 +68,9 @@ def test_a_figure_is_drawn_anew_only_where_a_trial_is_newer(folder, monkeypatch)
     )
     assert page([path]) == before
     assert not drawn
-    (path / "trials" / "erm-001.json").touch()
+    kept = Folder(path)
+    record = kept.record("erm-001")
+    _storage.write_record(kept.record_path("erm-001"), {**record, "message": "another"})
     assert page([path]) == before
     assert drawn
 

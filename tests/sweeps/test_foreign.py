@@ -488,6 +488,14 @@ def test_status_and_report_of_a_folder_that_cannot_be_written(two_folders, tmp_p
             path.chmod(0o700)
 
 
+def test_what_a_killed_report_was_writing_is_removed(two_folders, tmp_path):
+    for name in (".page.html.01234567.part", ".other.html.01234567.part", ".page.html.part"):
+        (tmp_path / name).write_text("<")
+    assert main(["report", str(two_folders), "--to", str(tmp_path / "page.html")]) == 0
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"page.html", ".other.html.01234567.part", ".page.html.part"}
+
+
 def test_a_figure_from_the_future_is_drawn_again(two_folders, tmp_path):
     out = shutil.copytree(two_folders, tmp_path / "runs")
     line = ["report", str(out), "--to", str(tmp_path / "page.html")]
