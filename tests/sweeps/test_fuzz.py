@@ -6,6 +6,7 @@ import random
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from small_sweeps import OPTIONS
 
@@ -152,7 +153,9 @@ def stray(rng, path, content, other):
 
 
 def rename(rng, path, content, other):
-    path.rename(path.with_name(path.name.replace("000", "001") if "000" in path.name else "x.json"))
+    to = path.with_name(path.name.replace("000", "001") if "000" in path.name else "x.json")
+    if not to.is_dir():
+        path.rename(to)
 
 
 def remove(rng, path, content, other):
@@ -189,6 +192,20 @@ def snapshot(path):
     return found
 
 
+def restore(path, pristine):
+    """Make a folder what it was, its files by their relative paths."""
+    for one in path.rglob("*"):
+        if one.is_symlink() or (one.is_file() and one.relative_to(path) not in pristine):
+            one.unlink()
+        elif one.is_dir() and one.relative_to(path) in pristine:
+            one.rmdir()
+    for name, content in pristine.items():
+        one = path / name
+        if not one.is_file() or one.read_bytes() != content:
+            one.parent.mkdir(parents=True, exist_ok=True)
+            one.write_bytes(content)
+
+
 def test_no_damage_and_no_swap_changes_a_table(house, monkeypatch, capsys):
     monkeypatch.setattr(figures, "make", lambda *_: (None, []))
     monkeypatch.setattr(figures, "render", lambda _: house.drawn)
@@ -198,16 +215,16 @@ def test_no_damage_and_no_swap_changes_a_table(house, monkeypatch, capsys):
         of_trials = path.parent.name == "trials"
         kind = (path.parent.parent, path.name.partition(".")[2]) if of_trials else path
         kinds.setdefault(kind, []).append(path)
-    kinds, n_done = list(kinds.values()), 0
+    several = [paths for paths in kinds.values() if len(paths) > 1]
+    pristine = {path.relative_to(house.whole): path.read_bytes() for path in files(house.whole)}
+    kinds, n_done = [*kinds.values(), *several, *several], 0
     while n_done < N_DAMAGES:
-        shutil.rmtree(house.harmed, ignore_errors=True)
-        shutil.copytree(house.whole, house.harmed)
+        restore(house.harmed, pristine)
         done = []
         for _ in range(rng.randrange(1, 8)):
-            path, other = (
-                house.harmed / rng.choice(rng.choice(kinds)).relative_to(house.whole)
-                for _ in range(2)
-            )
+            kind = rng.choice(kinds)  # most often that of the other file, too: another trial's
+            whole = rng.choice(kind), rng.choice(rng.choice([kind, kind, rng.choice(kinds)]))
+            path, other = (house.harmed / one.relative_to(house.whole) for one in whole)
             if path.is_file() and other.is_file() and not path.is_symlink():
                 harm = rng.choice(HARMS)
                 done.append((harm.__name__, path, other))
@@ -244,3 +261,21 @@ def with_report(house, said):
         right = {r["name"]: r for r in command.kept.summaries(command.contents)}
         for record in Folder(path, read_only=True).summaries(contents):
             assert record == right[record["name"]], said
+
+
+def test_no_harm_to_a_checkpoint_is_loaded(tmp_path):
+    checkpoint, other = (Checkpoint(tmp_path / f"{name}.npz", 1) for name in "ab")
+    state = {"params": [(np.arange(12.0).reshape(3, 4), np.ones(4))], "step": 3}
+    other.save(state, "other run")
+    checkpoint.save(state, "run")
+    good, rng = checkpoint.path.read_bytes(), random.Random(0)
+    harms = [flip, cut, empty, lengthen, repeat, digits, brackets, sealed, copy, folder, link]
+    for number in range(500):
+        harm = rng.choice(harms)
+        harm(rng, checkpoint.path, good, other.path)
+        assert checkpoint.load("run") is None, (number, harm)
+        assert not os.path.lexists(checkpoint.path)
+        checkpoint.path.write_bytes(good)
+        assert checkpoint.load("run")["step"] == 3
+        for aside in tmp_path.glob("a.npz.*"):
+            shutil.rmtree(aside) if aside.is_dir() and not aside.is_symlink() else aside.unlink()
