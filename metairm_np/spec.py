@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import autograd
 import autograd.numpy as np
 
-from metairm_np._autodiff import logsumexp, stop_gradient, tree_map
+from metairm_np._autodiff import largest_other, stop_gradient, tree_map
 from metairm_np._checks import checked, keywords
 from metairm_np.environments import Environment
 from metairm_np.mlp import Params, logits, squared_norm
@@ -22,13 +22,21 @@ from metairm_np.mlp import Params, logits, squared_norm
 
 @checked()
 def cross_entropy(f: np.ndarray, y: np.ndarray) -> np.floating:
-    """Return the mean cross-entropy of outputs (n, out) for labels (n,): logistic if out = 1."""
+    """Return the mean cross-entropy of outputs (n, out) for labels (n,): logistic if out = 1.
+
+    It is log(1 + e^z), e^z the odds against y: z = -f or f if out = 1, or log sum_{c != y} e^f_c
+    less f_y, so that no digits cancel.
+    """
     if f.shape[1] == 1:
         sign = np.asarray(2 * y - 1, dtype=f.dtype)  # -1 or +1
         z = -sign * f[:, 0]  # (n,)
-        return np.sum(np.logaddexp(0.0, z)) / len(y)  # log(1 + e^z), curvature 1/4 at 0
-    one_hot = np.eye(f.shape[1], dtype=f.dtype)[y]  # (n, out)
-    return np.sum(logsumexp(f) - np.sum(one_hot * f, axis=1)) / len(y)
+    else:
+        own = np.eye(f.shape[1], dtype=f.dtype)[y]  # (n, out), 1 at y
+        others = 1 - own
+        top = largest_other(f, y)  # (n, 1), taken from all f_c so that e^f_c is finite
+        total = np.sum(others * np.exp(others * f - others * top), axis=1)
+        z = top[:, 0] - np.sum(own * f, axis=1) + np.log(total)
+    return np.sum(np.logaddexp(0.0, z)) / len(y)  # curvature 1/4 at z = 0
 
 
 def risk(params: Params, env: Environment) -> np.floating:

@@ -1,4 +1,7 @@
-"""How an environment keeps its samples without most of their zeros: in groups of blocks."""
+"""How an environment keeps its samples without most of their zeros: in groups of blocks.
+
+Its arrays are read-only: nobody can write into their memory.
+"""
 
 from typing import NamedTuple
 
@@ -29,19 +32,52 @@ class Group(NamedTuple):
         Where the inputs are in the rows of `x`.
     ones : bool
         Whether the blocks' x have a column of ones before the others.
-    blocks : list of Block
+    blocks : tuple of Block
     """
 
     columns: np.ndarray | slice
     ones: bool
-    blocks: list
+    blocks: tuple[Block, ...]
+
+
+def locked(array):
+    """Return `array`, whose memory is nobody else's, as a view that cannot be made writable."""
+    view = array.view()
+    view.flags.writeable = False
+    while isinstance(array, np.ndarray):
+        array.flags.writeable = False
+        array = array.base
+    return view
+
+
+def sealed(array):
+    """Return a read-only view of `array`, or of a copy if it or what it is a view of is writable.
+
+    Memory that is not NumPy's may be changed by whoever lent it, except that of bytes.
+    """
+    base = array
+    while isinstance(base, np.ndarray) and not base.flags.writeable:
+        base = base.base
+    return locked(array if base is None or type(base) is bytes else array.copy(order="K"))
+
+
+def each_array(function, groups):
+    """Return the groups with `function` applied to each of their arrays."""
+    return tuple(
+        Group(
+            columns if isinstance(columns, slice) else function(columns),
+            ones,
+            tuple(Block(*map(function, block)) for block in blocks),
+        )
+        for columns, ones, blocks in groups
+    )
 
 
 def views(x, y):
     """Return one group that holds all columns, its blocks views of `x` and `y`."""
     rows = np.arange(len(y))
     blocks = [Block(x[part], y[part], rows[part]) for part in _parts(len(y))]
-    return [Group(slice(None), False, blocks)]
+    return each_array(locked, [Group(slice(None), False, blocks)])
 
 
 def by_channel(grey, channel, n_channels, y):
@@ -55,7 +91,7 @@ def by_channel(grey, channel, n_channels, y):
             columns = order[: widths[rows[-1]]]
             blocks = pack(grey[rows][:, columns], y[rows], rows, widths[rows])
             groups.append(Group(z * grey.shape[1] + columns, True, blocks))
-    return groups
+    return each_array(locked, groups)
 
 
 def unpack(groups, shape):
@@ -77,7 +113,7 @@ def cast(groups, dtype):
             array[...] = block.x
         blocks = [block._replace(x=array) for block, array in zip(group.blocks, arrays)]
         found.append(group._replace(blocks=blocks))
-    return found
+    return each_array(locked, found)
 
 
 def take(groups, rows, n):
@@ -97,7 +133,7 @@ def take(groups, rows, n):
                 x[start : start + len(b.y), : b.x.shape[1] - ones] = b.x[:, ones:]
                 start += len(b.y)
             found.append(Group(columns, True, pack(x, y, place[old], widths)))
-    return found
+    return each_array(locked, found)
 
 
 def pack(x, y, rows, widths):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -12,9 +11,16 @@ from numpy.typing import ArrayLike, DTypeLike
 from metairm_np import _checks
 from metairm_np.environments import _packing
 
+ABOUT = ("name", "p_e", "patch_p", "label_noise")
+IMMUTABLE = (
+    "{} of an Environment cannot be {}, since it is immutable; make another, Environment(x, y, ...)"
+)
+
 
 class Environment:
     """Samples, labels and what is known of how they were made. Immutable.
+
+    `x` and `y` are copied, unless they and what they are views of are read-only already.
 
     Parameters
     ----------
@@ -38,15 +44,25 @@ class Environment:
         (n, d).
     dtype : dtype
         Of `x`.
-    groups : list of Group
-        The same samples without most of the zeros, as `metairm_np.fast` takes them.
+    groups : tuple of Group
+        The same samples without most of the zeros, as `metairm_np.fast` takes them; read-only.
 
     Raises
     ------
     ValueError, TypeError
-        If a shape is wrong, a sample is NaN or infinite, a label is negative or not an integer, or
-        there is no sample.
+        If a shape is wrong, a sample is not of real numbers or is NaN or infinite, a label is
+        negative, too large or not an integer, an array is masked, or there is no sample.
+    AttributeError
+        If an attribute is set or deleted.
     """
+
+    name: str
+    p_e: float | None
+    patch_p: float | None
+    label_noise: float | None
+    y: np.ndarray
+    groups: tuple[_packing.Group, ...]
+    shape: tuple[int, int]
 
     def __init__(
         self,
@@ -58,29 +74,16 @@ class Environment:
         patch_p: float | None = None,
         label_noise: float | None = None,
     ):
-        x, y = np.asarray(x), np.asarray(y)
-        if x.dtype not in (np.float32, np.float64):
-            x = x.astype(np.float64)
-        if x.ndim != 2 or y.shape != x.shape[:1] or len(y) == 0:
-            raise ValueError(
-                f"x has shape {x.shape} and y {y.shape}; give x (n, d) and y (n,) with n >= 1"
-            )
-        if y.dtype.kind not in "iub":
-            raise TypeError(
-                f"y has dtype {y.dtype}; give integer labels 0..C-1, for instance y.astype(int)"
-            )
-        if y.min() < 0:
-            raise ValueError(f"y holds the label {y.min()}; give labels 0..C-1")
-        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
-        if len(bad):
-            raise ValueError(
-                f"x holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; "
-                "drop or fix them"
-            )
-        self.x, self.y = _read_only(x), _read_only(y.astype(np.int64, copy=False))
-        self.name, self.p_e, self.patch_p, self.label_noise = name, p_e, patch_p, label_noise
-        self.shape = x.shape
-        self.groups = _packing.views(self.x, self.y)
+        inputs, labels = map(_packing.sealed, _checked(x, y))
+        groups = _packing.views(inputs, labels)
+        about = {"name": name, "p_e": p_e, "patch_p": patch_p, "label_noise": label_noise}
+        vars(self).update(about, x=inputs, y=labels, groups=groups, shape=inputs.shape)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(IMMUTABLE.format(name, "set"))
+
+    def __delattr__(self, name):
+        raise AttributeError(IMMUTABLE.format(name, "deleted"))
 
     @classmethod
     def painted(
@@ -108,25 +111,27 @@ class Environment:
         ValueError, TypeError
             As `Environment`, and if a channel is missing or out of range.
         """
-        env, channel = cls(grey, y, **about), np.asarray(channel)
-        if channel.shape != env.y.shape:
+        images, labels = _checked(grey, y)
+        channels = _plain("channel", channel)
+        if channels.shape != labels.shape:
             raise ValueError(
-                f"channel has shape {channel.shape}; give one number for each of {len(env)} samples"
+                f"channel has shape {channels.shape}; give one number for each of {len(labels)} "
+                "samples"
             )
-        strange = channel[~np.isin(channel, range(n_channels))]
+        strange = channels[~np.isin(channels, range(n_channels))]
         if len(strange):
             raise ValueError(
                 f"channel holds {strange[0]}; give whole numbers from 0 to {n_channels - 1}"
             )
-        env.groups = _packing.by_channel(env.x, channel, n_channels, env.y)
-        env.shape = (len(env), n_channels * env.x.shape[1])
-        del env.x
-        return env
+        labels = _packing.sealed(labels)
+        groups = _packing.by_channel(images, channels, n_channels, labels)
+        first = cls(images[:1], labels[:1], **about)
+        return first._with(labels, groups, n_channels * images.shape[1])
 
     @cached_property
     def x(self) -> np.ndarray:
         """The inputs, (n, d)."""
-        return _read_only(_packing.unpack(self.groups, self.shape))
+        return _packing.locked(_packing.unpack(self.groups, self.shape))
 
     @property
     def dtype(self) -> np.dtype:
@@ -156,7 +161,7 @@ class Environment:
         _checks.dtype(dtype)
         if self.dtype == dtype:
             return self
-        return self._with(self.y, _packing.cast(self.groups, dtype))
+        return self._with(self.y, _packing.cast(self.groups, dtype), self.shape[1])
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Environment:
         """Return the environment of some of the samples.
@@ -181,18 +186,70 @@ class Environment:
                 f"rows holds {n} numbers, {n_different} of them different; "
                 "give one or more, each once"
             )
-        y = _read_only(self.y[rows])
-        return self._with(y, _packing.take(self.groups, rows, len(self)))
+        groups = _packing.take(self.groups, rows, len(self))
+        return self._with(_packing.locked(self.y[rows]), groups, self.shape[1])
 
-    def _with(self, y, groups):
-        """Return a copy with other samples."""
-        twin = copy.copy(self)
-        twin.y, twin.groups, twin.shape = y, groups, (len(y), self.shape[1])
-        vars(twin).pop("x", None)
+    def _with(self, y, groups, n_columns):
+        """Return an environment of other samples, of which the same is known."""
+        twin = object.__new__(type(self))
+        about = {name: getattr(self, name) for name in ABOUT}
+        vars(twin).update(about, y=y, groups=groups, shape=(len(y), n_columns))
         return twin
 
+    def __copy__(self) -> Environment:
+        return self
 
-def _read_only(array):
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    def __deepcopy__(self, memo) -> Environment:
+        return self
+
+    def __getstate__(self):
+        """Return what a pickle holds: `x` or `groups`, since either can be made of the other."""
+        kept = "groups" if self.groups[0].ones else "x"
+        return {name: getattr(self, name) for name in (*ABOUT, "shape", "y", kept)}
+
+    def __setstate__(self, state):
+        """Take what a pickle held, whose arrays may be writable again."""
+        y = _packing.sealed(state["y"])
+        if "x" in state:
+            x = _packing.sealed(state["x"])
+            made = {"x": x, "groups": _packing.views(x, y)}
+        else:
+            made = {"groups": _packing.each_array(_packing.sealed, state["groups"])}
+        vars(self).update(state, y=y, **made)
+
+
+def _checked(x, y):
+    """Return the samples and labels as arrays, which may be the caller's, or raise."""
+    x, y = _plain("x", x), _plain("y", y)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"x has dtype {x.dtype}; give real numbers, for instance x.astype(float)")
+    if x.dtype not in (np.float32, np.float64):
+        x = _packing.locked(x.astype(np.float64))
+    if x.ndim != 2 or y.shape != x.shape[:1] or len(y) == 0:
+        raise ValueError(
+            f"x has shape {x.shape} and y {y.shape}; give x (n, d) and y (n,) with n >= 1"
+        )
+    if y.dtype.kind not in "iub":
+        raise TypeError(
+            f"y has dtype {y.dtype}; give integer labels 0..C-1, for instance y.astype(int)"
+        )
+    for label in (y.min(), y.max()):
+        if not 0 <= label <= np.iinfo(np.int64).max:
+            raise ValueError(f"y holds the label {label}; give labels 0..C-1, below 2**63")
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"x holds NaN or infinity in {len(bad)} rows, the first is row {bad[0]}; "
+            "drop or fix them"
+        )
+    return x, y.astype(np.int64, copy=False)
+
+
+def _plain(what, array):
+    """Return `array` as a NumPy array; TypeError if it is masked."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{what} is a masked array, whose masked entries are no samples; give a plain array, "
+            f"for instance {what}.filled(0), or leave the masked rows out"
+        )
+    return np.asarray(array)

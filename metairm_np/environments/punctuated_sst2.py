@@ -15,7 +15,7 @@ import numpy as np
 
 from metairm_np import _checks
 from metairm_np._seeds import Seed
-from metairm_np.environments import synthetic_text, text_data
+from metairm_np.environments import _packing, synthetic_text, text_data
 from metairm_np.environments._split import EnvironmentSplit
 from metairm_np.environments.environment import Environment
 
@@ -200,7 +200,8 @@ class PunctuatedSentences(EnvironmentSplit):
             x = (pool.sums[rows] + self._marks[z]) / (pool.counts[rows] + 1)[:, None]  # (n, d)
         else:
             x = pool.whole[rows]
-        return Environment(x.astype(self.dtype), y, p_e=p_e, label_noise=label_noise, **about)
+        x = _packing.locked(x.astype(self.dtype))  # so that the environment takes no other copy
+        return Environment(x, y, p_e=p_e, label_noise=label_noise, **about)
 
 
 @functools.lru_cache(maxsize=2)

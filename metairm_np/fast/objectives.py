@@ -4,6 +4,7 @@ Line numbers are those of docs/derivation.md. Each objective returns (value, gra
 input; `metairm_np.fast.value_and_grad` checks it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -201,16 +202,31 @@ def step_back(vectors, t, theta, inner):
     ]
 
 
+def unit(L):
+    """Return the power of two, 1 or more, in which the weights L_ij - L_ref are below 2.
+
+    Sums with such weights do not overflow where the gradient is finite, and have the same bits.
+    """
+    widest = max(max(L) - L[0], L[0] - min(L)) if L else 0.0
+    return max(1.0, math.ldexp(0.5, math.frexp(widest)[1]))
+
+
+def converted(theta, before, now):
+    """Return a sum in the unit `before` in the unit `now`."""
+    return theta if before == now else scaled(before / now, theta)
+
+
 def meta_loss_sums(theta, envs, L):
     """(11) Return sum_j grad R_j and sum_j (R_j - L_ref) grad R_j at theta; add the R_j to `L`.
 
-    For a single j only the first, for the second is a multiple of it.
+    For a single j only the first, for the second is a multiple of it. The second is in `unit`.
     """
     plain, weighted = zeros(theta), zeros(theta)
     for env in envs:
-        loss, g = gradient(theta, env)
+        before, (loss, g) = unit(L), gradient(theta, env)
         L.append(loss)
-        plain, weighted = plus(plain, 1, g), plus(weighted, loss - L[0], g)
+        weighted = converted(weighted, before, unit(L))
+        plain, weighted = plus(plain, 1, g), plus(weighted, (loss - L[0]) / unit(L), g)
     return [plain, weighted] if len(envs) > 1 else [plain]
 
 
@@ -253,13 +269,15 @@ def meta_irm(
         noise = None if gradient_noise is None else gradient_noise[i]
         inner = InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise, cache)
         others = [envs[j] for first, j in pairs if first == i]
+        before = unit(L)
         one, *two = pulled_back_sums(params, others, L, inner, first_order)
-        plain = plus(plain, 1, one)
-        weighted = plus(weighted, 1, two[0]) if two else plus(weighted, L[-1] - L[0], one)
+        plain, weighted = plus(plain, 1, one), converted(weighted, before, unit(L))
+        factor = 1 if two else (L[-1] - L[0]) / unit(L)
+        weighted = plus(weighted, factor, [*two, one][0])
     offsets = np.array(L) - L[0]  # exactly 0 where all are equal, and then so is sigma
     sigma = float(spec.sigma(offsets))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
-    weights = [1 - kappa * offsets.mean(), kappa]
+    weights = [1 - kappa * offsets.mean(), kappa * unit(L)]
     return sum(L) + std_weight * sigma, weighted_sum(weights, [plain, weighted])
 
 

@@ -1,5 +1,8 @@
 """Environments: what they refuse, and that groups of painted ones hold the dense environment."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,15 +70,128 @@ def check_groups(env, x):
 # ---- construction --------------------------------------------------------------------------------
 
 
-def test_environments_are_frozen():
-    mine = np.ones((2, 3))
-    env = Environment(mine, [0, 1])
-    painted = Environment.painted(mine, [0, 1], 2, [0, 1])
-    for some in (env, painted, painted.astype("float32"), painted.take([1])):
-        for array in (some.x, some.y):
-            with pytest.raises(ValueError, match="read-only"):
-                array[0] = 0
-    mine[0, 0] = 2  # the caller's own array stays writable
+@pytest.fixture(params=range(6))
+def env(request):
+    """Return an environment, made in one of the ways to make one."""
+    plain = Environment(np.ones((9, 3)), np.arange(9) % 2, name="a", p_e=0.1)
+    painted = Environment.painted(np.ones((9, 2)), np.arange(9) % 2, 2, np.arange(9) % 2, name="a")
+    envs = [plain, painted]
+    envs += [*(e.astype("float32") for e in envs), *(e.take([5, 1, 8]) for e in envs)]
+    return envs[request.param]
+
+
+def arrays_of(env):
+    """Return all arrays of an environment."""
+    blocks = [array for group in env.groups for block in group.blocks for array in block]
+    columns = [g.columns for g in env.groups if isinstance(g.columns, np.ndarray)]
+    return [env.x, env.y, *blocks, *columns]
+
+
+def test_nothing_in_an_environment_can_be_changed(env):
+    for array in arrays_of(env):
+        assert not array.flags.writeable
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.flags.writeable = True
+        while isinstance(array, np.ndarray):
+            assert not array.flags.writeable
+            array = array.base
+    for sequence in (env.groups, *(group.blocks for group in env.groups)):
+        assert isinstance(sequence, tuple)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "name", "p_e", "shape", "groups", "dtype", "new"])
+def test_attributes_cannot_be_set_or_deleted(env, name):
+    before = dict(vars(env))
+    with pytest.raises(AttributeError, match=f"{name} of an Environment cannot be set.* make ano"):
+        setattr(env, name, 1)
+    with pytest.raises(AttributeError, match=f"{name} of an Environment cannot be deleted"):
+        delattr(env, name)
+    assert vars(env) == before
+
+
+def views_of(array):
+    """Return arrays that look like `array`, and what to write into to change their memory."""
+    base, owner, buffer = array.copy(), array.copy(), bytearray(array.tobytes())
+    read_only = base[...]
+    read_only.flags.writeable = False
+    lent = np.frombuffer(memoryview(buffer).toreadonly(), array.dtype).reshape(array.shape)
+    return [
+        (owner, owner),
+        (read_only, base),
+        (read_only.view(), base),
+        (owner.reshape(array.shape[::-1]).reshape(array.shape), owner),
+        (lent, np.frombuffer(buffer, array.dtype).reshape(array.shape)),
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", range(5))
+def test_what_the_caller_still_has_changes_nothing(k, dtype):
+    x, mine = views_of(np.ones((4, 3), dtype))[k]
+    y, my_labels = views_of(np.array([0, 1, 1, 0]))[k]
+    envs = [Environment(x, y), Environment.painted(x, [0, 1, 0, 1], 2, y)]
+    before = [[array.copy() for array in arrays_of(env)] for env in envs]
+    mine += 1  # what is the caller's stays writable
+    my_labels += 1
+    for env, old in zip(envs, before):
+        for array, copied in zip(arrays_of(env), old):
+            np.testing.assert_array_equal(array, copied)
+
+
+def test_what_nobody_can_change_is_not_copied():
+    x = np.ones((4, 3))
+    x.flags.writeable = False
+    env = Environment(x, [0, 1, 1, 0])
+    for same in (env, Environment(env.x, env.y), Environment(env.x[1:], env.y[1:])):
+        assert np.shares_memory(same.x, x)
+        assert np.shares_memory(same.groups[0].blocks[0].x, x)
+    assert np.shares_memory(Environment(env.x, env.y).y, env.y)
+
+
+def test_a_copy_has_the_order_of_the_original():
+    for x in (np.ones((4, 3)), np.ones((3, 4)).T, np.ones((8, 3))[::2]):
+        assert Environment(x, [0] * 4).x.flags.f_contiguous == x.flags.f_contiguous
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_are_the_same_and_read_only(env, protocol):
+    for asked in (False, True):
+        if asked:
+            env.x  # noqa: B018 -- put together before
+        twin = pickle.loads(pickle.dumps(env, protocol))
+        for array, copied in zip(arrays_of(twin), arrays_of(env), strict=True):
+            assert array.dtype == copied.dtype
+            np.testing.assert_array_equal(array, copied)
+        assert (twin.name, twin.p_e, twin.shape) == (env.name, env.p_e, env.shape)
+        test_nothing_in_an_environment_can_be_changed(twin)
+        with pytest.raises(AttributeError, match="cannot be set"):
+            twin.y = env.y
+
+
+def test_a_pickle_holds_the_inputs_once():
+    rng, y = np.random.default_rng(0), np.arange(1000) % 2
+    x = rng.normal(size=(1000, 50))
+    plain, painted = Environment(x, y), Environment.painted(x, y, 2, y)
+    for env in (plain, painted):
+        env.x  # noqa: B018 -- put together
+        assert len(pickle.dumps(env)) < 1.3 * x.nbytes
+
+
+def test_pickled_buffers_that_others_can_write_into_are_copied():
+    buffers: list = []
+    env = Environment(np.ones((4, 3)), [0, 1, 1, 0])
+    data = pickle.dumps(env, 5, buffer_callback=buffers.append)
+    lent = [bytearray(buffer.raw()) for buffer in buffers]
+    twin = pickle.loads(data, buffers=lent)
+    for buffer in lent:
+        buffer[:] = bytes(len(buffer))
+    np.testing.assert_array_equal(twin.x, env.x)
+    np.testing.assert_array_equal(twin.y, env.y)
+
+
+def test_a_copy_is_the_environment_itself(env):
+    assert copy.copy(env) is env
+    assert copy.deepcopy([env])[0] is env
 
 
 REFUSED = [
@@ -83,12 +199,20 @@ REFUSED = [
     (([[1, 2]], [-1]), ValueError, "y holds the label -1; give labels"),
     (([[1, 2]], [0, 0]), ValueError, r"x has shape \(1, 2\) and y \(2,\); give"),
     (([[1, 2]], [0.5]), TypeError, "y has dtype float64; give integer labels"),
+    (([[1, 2]], [2**63]), ValueError, "y holds the label 9223372036854775808; give labels 0..C"),
+    (([[1, 2]], [2**64 - 1]), ValueError, "y holds the label 18446744073709551615; give labels"),
+    (([[1, 2]], [2**70]), TypeError, "y has dtype object; give integer labels"),
+    (([[1j, 2]], [0]), TypeError, "x has dtype complex128; give real numbers"),
+    (([[None, 2]], [0]), TypeError, "x has dtype object; give real numbers"),
+    (([["a", "b"]], [0]), TypeError, "x has dtype <U1; give real numbers"),
+    ((np.ma.array([[1.0, 2.0]]), [0]), TypeError, "x is a masked array, .*; give a plain array, f"),
+    (([[1, 2]], np.ma.array([0], mask=[1])), TypeError, r"y is a masked array, .* y.filled\(0\)"),
 ]
 
 
 @pytest.mark.parametrize(("samples", "error", "message"), REFUSED)
 def test_refused(samples, error, message):
-    x, y = map(np.array, samples)
+    x, y = map(np.asanyarray, samples)
     with pytest.raises(error, match=message):
         Environment(x, y)
     with pytest.raises(error, match=message):
@@ -102,11 +226,12 @@ def test_refused(samples, error, message):
         ([0, 0.5], "channel holds 0.5"),
         ([0, 2], "channel holds 2; give whole numbers from 0 to 1"),
         ([1], r"channel has shape \(1,\); give one number for each of 2 samples"),
+        (np.ma.array([0, 1]), "channel is a masked array"),
     ],
 )
 def test_painted_refuses_channels_that_are_not_there(channel, message):
-    with pytest.raises(ValueError, match=message):
-        Environment.painted(np.ones((2, 2)), np.array(channel), 2, np.array([0, 0]))
+    with pytest.raises((ValueError, TypeError), match=message):
+        Environment.painted(np.ones((2, 2)), np.asanyarray(channel), 2, np.array([0, 0]))
 
 
 def test_whole_numbers_become_float64():

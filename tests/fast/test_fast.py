@@ -307,6 +307,27 @@ def test_saturated_logits_behind_a_hidden_layer(name, wrong, size, n_out):
     assert np.isfinite([result[0], *flat(result[1])]).all()
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")  # the spec may be infinite
+@each_objective
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("size", [1e10, 1e20, 1e30, 1e60])
+def test_large_weights(name, n_classes, size):
+    options = [{}]
+    if name == "meta_irm":
+        options = [{}, {"inner_steps": 2}, {"first_order": True}, {"inner_l2": 0.1}]
+        options += [{"same_env": True}, {"pairs": [(0, 1), (0, 2), (2, 1)]}]
+    for seed, hidden, option in itertools.product(range(3), ((), (5,), (5, 4)), options):
+        params, envs = problem(seed, n_classes, hidden, 3)
+        params, hyper = tree_map(lambda part: size * part, params), HYPER[name] | option
+        value, gradient = spec.value_and_grad(name, params, envs, **hyper)
+        ours, theirs = fast.value_and_grad(name, params, envs, **hyper), flat(gradient)
+        if np.isfinite(theirs).all():
+            scale = np.abs(theirs).max()
+            np.testing.assert_allclose(flat(ours[1]), theirs, rtol=0, atol=1e-10 * scale)
+        if np.isfinite(value):
+            assert ours[0] == pytest.approx(value, rel=1e-12)
+
+
 @each_objective
 def test_arguments_are_left_alone(name):
     (_, params, envs), hyper = rich(name)
