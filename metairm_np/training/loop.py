@@ -161,8 +161,8 @@ def train(
     -------
     Result
         Row t of its history describes the parameters after t updates: step, objective and weight
-        (of the penalty), and, with validation data, validation_risk (one per environment) and
-        validation_sigma; every `log_every` steps also risk, accuracy, validation_accuracy,
+        (of the penalty), inner_lr where that changes over the steps, and, with validation data,
+        validation_risk (one per environment) and validation_sigma; every `log_every` steps also risk, accuracy, validation_accuracy,
         test_accuracy, and the objective's own: penalty, or meta_loss and sigma.
 
     Raises
@@ -186,9 +186,13 @@ def train(
             run.checkpoint.save((step.state, audit, history))
 
         row, finite = {"step": t, **step.risks}, True
+        if settings.inner_lr_warmup:
+            row["inner_lr"] = step.hyper["inner_lr"]
         if not step.objective or t % run.log_every == 0:
             risk = row.get("risk") or risks(run.engine, params, envs)
-            row.update(observe(settings, run.engine, params, envs, validation, test, risk))
+            row.update(
+                observe(settings, step.hyper, run.engine, params, envs, validation, test, risk)
+            )
             finite = np.isfinite(risk).all()
         if finite:
             row.update(step.objective)

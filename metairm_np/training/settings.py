@@ -45,6 +45,10 @@ class Settings:
     rescale : bool, default False
         Divide the whole objective by the penalty's weight (1 - E lambda_min for "mm_rex") once that
         exceeds 1.
+    inner_lr_warmup : int, default 0
+        Over so many steps meta-IRM's alpha grows from almost 0 to inner_lr: at step t it is
+        inner_lr * min(1, (t + 1) / inner_lr_warmup). It starts as ERM, as the annealed penalties
+        do.
     dropgrad : float in [0, 1), default 0
         p of Gaussian DropGrad: inner gradients are multiplied by N(1, p / (1 - p)) (Tseng et al.,
         2020).
@@ -67,6 +71,7 @@ class Settings:
     inner_l2: bool = False
     anneal_steps: int = 0
     rescale: bool = False
+    inner_lr_warmup: int = 0
     dropgrad: float = 0.0
     sample_pairs: bool = False
     early_stopping: StoppingRule | None = None
@@ -88,10 +93,12 @@ class Settings:
         _checks.number("momentum", self.momentum, 0, 1)
         _checks.count("steps", self.steps, 0)
         _checks.count("anneal_steps", self.anneal_steps, 0)
+        _checks.count("inner_lr_warmup", self.inner_lr_warmup, 0)
         _checks.number("dropgrad", self.dropgrad, 0, 0.999)
-        if self.objective != "meta_irm" and (self.dropgrad or self.sample_pairs or self.inner_l2):
+        own = ("inner_lr_warmup", "dropgrad", "sample_pairs", "inner_l2")
+        if self.objective != "meta_irm" and any(getattr(self, name) for name in own):
             raise ValueError(
-                "dropgrad, sample_pairs and inner_l2 are for meta_irm, "
+                f"{', '.join(own[:-1])} and {own[-1]} are for meta_irm, "
                 f"the objective is {self.objective!r}; leave them out"
             )
         self.check_for(n_envs=2)
@@ -142,7 +149,7 @@ def optimizer_of(settings):
 
 
 def hyper_at(settings, step, n_envs):
-    """Return the objective's keywords at `step` and the weight of its penalty, after annealing."""
+    """Return the objective's keywords at `step` and the weight of its penalty."""
     hyper = settings.keywords
     annealed = step < settings.anneal_steps
     if settings.objective in ("irmv1", "v_rex"):
@@ -153,6 +160,8 @@ def hyper_at(settings, step, n_envs):
         if annealed:
             hyper["lambda_min"] = 0.0
         return hyper, 1 - n_envs * hyper["lambda_min"]  # the weight of the largest risk
+    if step < settings.inner_lr_warmup - 1:
+        hyper["inner_lr"] *= (step + 1) / settings.inner_lr_warmup
     return hyper, 1.0
 
 
