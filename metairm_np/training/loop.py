@@ -16,6 +16,7 @@ from metairm_np.mlp import init_mlp
 from metairm_np.training.audit import Audit
 from metairm_np.training.checkpoint import Checkpoint
 from metairm_np.training.history import observe, risks, validation_risks
+from metairm_np.training.holding import HoldState
 from metairm_np.training.result import Result, Status, message_of
 from metairm_np.training.settings import Settings, hyper_at, optimizer_of, random_hyper
 from metairm_np.training.state import TrainState, generator, stream
@@ -54,7 +55,8 @@ def first_state(settings, envs, seed, n_classes):
     sizes = (envs[0].shape[1], *settings.hidden, 1 if n_classes == 2 else n_classes)
     params = init_mlp(sizes, child(seed, INIT), dtype=envs[0].dtype, scheme=settings.init)
     optimizer = optimizer_of(settings).init(params)
-    return TrainState(0, params, optimizer, StoppingState(), stream(child(seed, NOISE)))
+    hold = HoldState()._asdict()
+    return TrainState(0, params, optimizer, StoppingState(), hold, stream(child(seed, NOISE)))
 
 
 def trajectory(settings, engine, envs, validation, state):
@@ -62,15 +64,19 @@ def trajectory(settings, engine, envs, validation, state):
     optimizer, rule = optimizer_of(settings), settings.early_stopping
     status = None
     while status is None:
-        t, params, moments, stopping, noise = state
+        t, params, moments, stopping, hold, noise = state
         seen = validation_risks(engine, params, validation)
+        if settings.inner_lr_hold or (rule and rule.samples == "all"):
+            seen["risk"] = risks(engine, params, envs)
         if rule:
-            if rule.samples == "all":
-                seen["risk"] = risks(engine, params, envs)
             watched = watched_risks(rule, seen, envs, validation)
             stopping = rule.update(stopping, t, watched, params)
         rng = generator(noise)
         hyper, weight = hyper_at(settings, t, len(envs))
+        if settings.inner_lr_hold:
+            held = HoldState(**hold)
+            held = settings.inner_lr_hold.update(held, t, seen["risk"], hyper["inner_lr"])
+            hold, hyper["inner_lr"] = held._asdict(), held.inner_lr
         hyper.update(random_hyper(settings, rng, params, len(envs)))
 
         objective = {}
@@ -91,7 +97,7 @@ def trajectory(settings, engine, envs, validation, state):
 
         if status is None:
             params, moments = optimizer.update(gradient, moments, params)
-            state = TrainState(t + 1, params, moments, stopping, rng.bit_generator.state)
+            state = TrainState(t + 1, params, moments, stopping, hold, rng.bit_generator.state)
 
 
 def all_finite(params):
@@ -186,7 +192,7 @@ def train(
             run.checkpoint.save((step.state, audit, history))
 
         row, finite = {"step": t, **step.risks}, True
-        if settings.inner_lr_warmup:
+        if settings.inner_lr_varies:
             row["inner_lr"] = step.hyper["inner_lr"]
         if not step.objective or t % run.log_every == 0:
             risk = row.get("risk") or risks(run.engine, params, envs)

@@ -11,6 +11,7 @@ from metairm_np._autodiff import tree_map
 from metairm_np.environments import Environment
 from metairm_np.mlp import init_mlp
 from metairm_np.optimizers import SGD, Adam
+from metairm_np.training.holding import HoldRule
 from metairm_np.training.stopping import StoppingRule
 
 
@@ -49,6 +50,8 @@ class Settings:
         Over so many steps meta-IRM's alpha grows from almost 0 to inner_lr: at step t it is
         inner_lr * min(1, (t + 1) / inner_lr_warmup). It starts as ERM, as the annealed penalties
         do.
+    inner_lr_hold : HoldRule, optional
+        Lets alpha follow the gap of the training environments' risks, from 0 up to inner_lr at most.
     dropgrad : float in [0, 1), default 0
         p of Gaussian DropGrad: inner gradients are multiplied by N(1, p / (1 - p)) (Tseng et al.,
         2020).
@@ -72,6 +75,7 @@ class Settings:
     anneal_steps: int = 0
     rescale: bool = False
     inner_lr_warmup: int = 0
+    inner_lr_hold: HoldRule | None = None
     dropgrad: float = 0.0
     sample_pairs: bool = False
     early_stopping: StoppingRule | None = None
@@ -95,7 +99,7 @@ class Settings:
         _checks.count("anneal_steps", self.anneal_steps, 0)
         _checks.count("inner_lr_warmup", self.inner_lr_warmup, 0)
         _checks.number("dropgrad", self.dropgrad, 0, 0.999)
-        own = ("inner_lr_warmup", "dropgrad", "sample_pairs", "inner_l2")
+        own = ("inner_lr_warmup", "inner_lr_hold", "dropgrad", "sample_pairs", "inner_l2")
         if self.objective != "meta_irm" and any(getattr(self, name) for name in own):
             raise ValueError(
                 f"{', '.join(own[:-1])} and {own[-1]} are for meta_irm, "
@@ -116,6 +120,11 @@ class Settings:
     def keywords(self) -> dict:
         """The objective's keywords: `hyper`, and the weight `inner_l2` if that is on."""
         return {**self.hyper, "inner_l2": self.l2} if self.inner_l2 else dict(self.hyper)
+
+    @property
+    def inner_lr_varies(self) -> bool:
+        """Whether meta-IRM's alpha is another one from step to step."""
+        return bool(self.inner_lr_warmup or self.inner_lr_hold)
 
     def check_for(self, n_envs: int, n_validation: int = 2) -> None:
         """Raise unless one can train so on as many environments.

@@ -20,6 +20,8 @@ class TrainState(NamedTuple):
     params : list of (W, b)
     optimizer : AdamState or SGDState
     stopping : StoppingState
+    hold : dict
+        Of a `HoldState`.
     noise : dict
         The stream of DropGrad's multipliers and of the sampled pairs, see `stream`.
     """
@@ -28,6 +30,7 @@ class TrainState(NamedTuple):
     params: list
     optimizer: AdamState | SGDState
     stopping: StoppingState
+    hold: dict
     noise: dict
 
 
