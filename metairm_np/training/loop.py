@@ -120,6 +120,9 @@ class RunOptions:
         How often the more expensive quantities enter the history; the last step always has them.
     on_step : callable, optional
         Called with each row of the history.
+    observe : callable, optional
+        Called with the parameters every `log_every` steps; returns a dict fit for JSON, for the
+        row.
     checkpoint : Checkpoint, optional
         Where the state is saved every few steps. If it holds one, training goes on from there, and
         ends with the same bits.
@@ -129,6 +132,7 @@ class RunOptions:
     audit_every: int = 50
     log_every: int = 10
     on_step: Callable | None = None
+    observe: Callable | None = None
     checkpoint: Checkpoint | None = None
 
     def __post_init__(self):
@@ -168,8 +172,9 @@ def train(
     Result
         Row t of its history describes the parameters after t updates: step, objective and weight
         (of the penalty), inner_lr where that changes over the steps, and, with validation data,
-        validation_risk (one per environment) and validation_sigma; every `log_every` steps also risk, accuracy, validation_accuracy,
-        test_accuracy, and the objective's own: penalty, or meta_loss and sigma.
+        validation_risk (one per environment) and validation_sigma; every `log_every` steps also
+        risk, accuracy, validation_accuracy, test_accuracy, the objective's own (penalty, or
+        meta_loss and sigma) and what `run.observe` returns.
 
     Raises
     ------
@@ -199,6 +204,8 @@ def train(
             row.update(
                 observe(settings, step.hyper, run.engine, params, envs, validation, test, risk)
             )
+            if run.observe:
+                row.update(run.observe(params))
             finite = np.isfinite(risk).all()
         if finite:
             row.update(step.objective)

@@ -51,7 +51,8 @@ class Settings:
         inner_lr * min(1, (t + 1) / inner_lr_warmup). It starts as ERM, as the annealed penalties
         do.
     inner_lr_hold : HoldRule, optional
-        Lets alpha follow the gap of the training environments' risks, from 0 up to inner_lr at most.
+        Lets alpha follow the gap of the training environments' risks, from 0 on; inner_lr is then
+        the most that it may be.
     dropgrad : float in [0, 1), default 0
         p of Gaussian DropGrad: inner gradients are multiplied by N(1, p / (1 - p)) (Tseng et al.,
         2020).
