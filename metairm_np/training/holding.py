@@ -55,19 +55,21 @@ class HoldRule:
        minus the other, negative if they have changed places; for more, the difference between the
        two farthest, fitted to all (the risks' deviations from their mean are projected on what they
        were).
-    3. From then on s <- s + gain * min(gap - target, cap) each step, not below 0 or above the
-       largest alpha allowed, and alpha = s + proportional * (gap - target) within the same limits.
+    3. From then on, with e = min(gap - target, cap), s <- s + gain * e each step, not below 0 or
+       above the largest alpha allowed, and alpha = s + proportional * e within the same limits.
 
     Parameters
     ----------
     gain : float >= 0
     cap : float >= 0
-        Limits how fast alpha grows: by gain * cap a step at most.
+        Limits how fast alpha grows, by gain * cap a step at most, and not how fast it falls.
     target : float, default 0
         The gap at which alpha rests; above 0 theta keeps a little of the spurious feature.
     smoothing : int >= 1, default 5
     proportional : float >= 0, default 0
-        Lets alpha give way while the gap closes, before it is closed.
+        Lets alpha give way while the gap closes, before it is closed. Without it alpha swings: the
+        larger alpha, the *faster* theta gives the colour up, so that the gap sums up what alpha is
+        too large, and alpha in turn sums up the gap.
     arm : float >= 0, default 0.03
         Far above the sampling error of a difference of risks, and far below ERM's.
     """
@@ -112,8 +114,7 @@ class HoldRule:
                 return state._replace(risks=smooth)
             deviations = smooth - smooth.mean()
             weights = deviations * apart / (deviations @ deviations)
-        excess = float(weights @ smooth) - self.target
-        integral = state.integral + self.gain * min(excess, self.cap)
-        integral = min(max(integral, 0.0), largest)
+        excess = min(float(weights @ smooth) - self.target, self.cap)
+        integral = min(max(state.integral + self.gain * excess, 0.0), largest)
         inner_lr = min(max(integral + self.proportional * excess, 0.0), largest)
         return HoldState(smooth, weights, integral, inner_lr)

@@ -29,8 +29,8 @@ def test_the_gap_is_negative_once_the_risks_have_changed_places(order):
 
 
 def test_a_target_a_bound_and_a_proportional_part():
-    rule = HoldRule(gain=0.5, cap=0.1, target=0.02, smoothing=1, proportional=2)
-    risks = [[0.6, 0.5], [0.6, 0.57], [0.6, 0.59]]
+    rule = HoldRule(gain=0.5, cap=0.08, target=0.02, smoothing=1, proportional=2)
+    risks = [[0.6, 0.3], [0.6, 0.57], [0.6, 0.59]]
     np.testing.assert_allclose(rates(rule, risks), [0.04 + 0.16, 0.045 + 0.02, 0.04 - 0.02])
     np.testing.assert_allclose(rates(rule, risks, 0.05), [0.05, 0.05, 0.02])
 
