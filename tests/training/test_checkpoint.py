@@ -10,6 +10,7 @@ from metairm_np.training import Checkpoint, HoldRule, RunOptions, Settings, Stop
 
 TRIAL = synthetic_digits(0, 60, validation=0.2, dtype="float32")
 RULE = StoppingRule(threshold=0, arm=0, warmup=2, smoothing=3)
+LINE = StoppingRule(threshold=0, arm=0.02, warmup=2, line=3)
 HOLD = HoldRule(gain=0.5, cap=0.1, proportional=1, arm=0.02)
 RICH = {  # every part of a run's state
     "meta_irm": {
@@ -19,7 +20,13 @@ RICH = {  # every part of a run's state
         "inner_lr_hold": HOLD,
         "l2": 0.01,
     },
-    "v_rex": {"optimizer": "sgd", "momentum": 0.5, "anneal_steps": 3, "rescale": True},
+    "v_rex": {
+        "optimizer": "sgd",
+        "momentum": 0.5,
+        "anneal_steps": 3,
+        "rescale": True,
+        "early_stopping": LINE,
+    },
     "erm": {},
 }
 
