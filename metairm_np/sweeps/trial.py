@@ -176,9 +176,10 @@ def run_trial(
 ):
     """Train `algorithm` on the environments `data`; return the trial's record and the parameters.
 
-    The record is a dict fit for JSON; "reading" is the `Decomposition` of images in colour. `seed` is the run's; the trial's own is its child number
-    `trial`, the same for all algorithms. `options` are those of `RunOptions`; if there is a
-    checkpoint, the trial goes on from there, and "seconds" are then those since.
+    The record is a dict fit for JSON; "reading", in it and in its history, is the `Decomposition`
+    of images in colour. `seed` is the run's; the trial's own is its child number `trial`, the same
+    for all algorithms. `options` are those of `RunOptions`; if there is a checkpoint, the trial
+    goes on from there, and "seconds" are then those since.
     """
     settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
     data = data.greyscale() if settings.greyscale else data

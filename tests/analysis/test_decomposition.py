@@ -21,9 +21,7 @@ def images(k, n=40, p=6, seed=0):
 def test_it_is_what_repainting_says(k, hidden):
     grey, colours, y = images(k)
     params = init_mlp((6 * k, *hidden, 1 if k == 2 else k), 3)
-    f = [
-        spec.logits(params, Environment.painted(grey, np.full(40, z), k, y).x) for z in range(k)
-    ]
+    f = [spec.logits(params, Environment.painted(grey, np.full(40, z), k, y).x) for z in range(k)]
     found = decomposition(params, Environment.painted(grey, colours, k, y))
     if k == 2:
         D, mean = f[1] - f[0], (f[0] + f[1]) / 2
