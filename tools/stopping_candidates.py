@@ -1,6 +1,6 @@
 """Which stopping rule comes nearest to the best step, on trajectories that none has cut short.
 
-    python -m metairm_np.run search dynamics_ramp --budget 1 --trials 10 --set early_stopping.threshold=0
+    python -m metairm_np.run search dynamics_ramp --budget 1 --set early_stopping.threshold=0
     python tools/stopping_candidates.py runs/search-dynamics_ramp-HASH
 
 The trials are a search's, which no table uses. The best step of a trial is the one with the best
