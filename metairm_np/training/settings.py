@@ -106,6 +106,10 @@ class Settings:
                 f"{', '.join(own[:-1])} and {own[-1]} are for meta_irm, "
                 f"the objective is {self.objective!r}; leave them out"
             )
+        for name, kind in (("early_stopping", StoppingRule), ("inner_lr_hold", HoldRule)):
+            rule = getattr(self, name)
+            if rule is not None and not isinstance(rule, kind):
+                raise TypeError(f"{name} is {rule!r}; give a {kind.__name__}, or None for no rule")
         self.check_for(n_envs=2)
         if self.sample_pairs and self.hyper.get("same_env"):
             raise ValueError(

@@ -313,6 +313,12 @@ def test_divergence_keeps_history_and_says_where(chosen, options, last):
     assert len(result.history) == last + 1
 
 
+def test_what_an_observer_returns_is_in_the_logged_rows():
+    rows = run(settings(), log_every=2, observe=lambda params: {"bias": params[-1][1][0]}).history
+    assert [row["step"] for row in rows if "bias" in row] == [0, 2, 4, 5]
+    assert rows[0]["bias"] == 0 != rows[-1]["bias"]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_dtype_and_classes(dtype, n_classes):
@@ -357,6 +363,8 @@ FOR_META = {"objective": "meta_irm", "hyper": META}
         ({"inner_lr_warmup": 9}, ValueError, "are for meta_irm, the objective is 'erm'"),
         ({**FOR_META, "inner_lr_warmup": -1}, ValueError, "inner_lr_warmup is -1; give a whole"),
         ({"inner_lr_hold": HoldRule(0.1, 0.1)}, ValueError, "meta_irm, the objective is 'erm'"),
+        ({"early_stopping": 3}, TypeError, "early_stopping is 3; give a StoppingRule, or None"),
+        ({**FOR_META, "inner_lr_hold": {}}, TypeError, "inner_lr_hold is {}; give a HoldRule, or"),
         ({"anneal_steps": 5}, ValueError, "'erm' has none; leave them out"),
         ({"greyscale": "no"}, TypeError, "greyscale is 'no'; give True or False"),
         ({**FOR_META, "inner_l2": 0.1}, TypeError, "inner_l2 is 0.1; give True or False"),
