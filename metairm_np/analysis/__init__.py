@@ -1,5 +1,6 @@
 """Comparing what networks have learnt."""
 
+from metairm_np.analysis.decomposition import Decomposition, decomposition
 from metairm_np.analysis.pwcca import canonical_correlations, pwcca
 
-__all__ = ["canonical_correlations", "pwcca"]
+__all__ = ["Decomposition", "canonical_correlations", "decomposition", "pwcca"]

@@ -88,7 +88,13 @@ def _search(p):
         "experiment", help="the name of an experiment, or the path of a TOML file like those"
     )
     _number(p, "--budget", "how many settings of each algorithm to try", required=True)
-    _number(p, "--trials", "how many trials of each setting (default: 1)", default=1)
+    _number(
+        p,
+        "--trials",
+        "how many trials of each setting (default: 3, since a setting is also judged by how much "
+        "they differ)",
+        default=3,
+    )
     _shared(p)
 
 

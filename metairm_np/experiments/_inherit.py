@@ -8,7 +8,7 @@ from pathlib import Path
 from metairm_np import _checks
 from metairm_np._storage import shipped
 from metairm_np.experiments._schema import (
-    STOPPING_KEYS,
+    RULE_KEYS,
     algorithm_keys,
     anything,
     environment_keys,
@@ -169,6 +169,7 @@ def settable_keys(config):
     keys = [f"environment.{key}" for key in environment_keys(config)] + ["test.p_e", "test.table"]
     for name, table in config["algorithms"].items():
         keys += [f"algorithms.{name}.{key}" for key in algorithm_keys(table)]
-        if isinstance(table.get("early_stopping"), dict):
-            keys += [f"algorithms.{name}.early_stopping.{key}" for key in STOPPING_KEYS]
+        for rule, own in RULE_KEYS.items():
+            if isinstance(table.get(rule), dict):
+                keys += [f"algorithms.{name}.{rule}.{key}" for key in own]
     return keys

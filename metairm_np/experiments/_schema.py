@@ -6,6 +6,7 @@ from dataclasses import fields
 from functools import partial
 
 from metairm_np import _checks, environments, spec
+from metairm_np.training.holding import HoldRule
 from metairm_np.training.settings import Settings
 from metairm_np.training.stopping import StoppingRule
 
@@ -16,7 +17,8 @@ GENERATORS = {
 }
 TRAIN = "train"  # in test.table: the column of the training accuracy, mean over the environments
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")
-STOPPING_KEYS = tuple(field.name for field in fields(StoppingRule))
+RULES = {"early_stopping": StoppingRule, "inner_lr_hold": HoldRule}  # settings that are tables
+RULE_KEYS = {name: [field.name for field in fields(rule)] for name, rule in RULES.items()}
 
 
 def environment_keys(config):
@@ -134,10 +136,10 @@ def mean_and_spread(what, value):
     bound(what, value)
 
 
-def stopping_rule(what, value):
-    """Raise unless `value` is a table with keys of a StoppingRule, or false for no rule."""
+def rule(what, value, keys):
+    """Raise unless `value` is a table with keys of a rule, or false for no rule."""
     if value is not False:
-        table_with(what, value, dict.fromkeys(STOPPING_KEYS, anything))
+        table_with(what, value, dict.fromkeys(keys, anything))
 
 
 ENVIRONMENT = {
@@ -148,7 +150,7 @@ ALGORITHM = {  # its settings check themselves
     "base": text,
     "label": text,
     "paper": table_of(mean_and_spread, column_name),
-    "early_stopping": stopping_rule,
+    **{name: partial(rule, keys=keys) for name, keys in RULE_KEYS.items()},
 }
 RANGE = {
     "low": _checks.number,

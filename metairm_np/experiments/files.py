@@ -22,7 +22,7 @@ A part's `base` is another part; `columns` are those of the published table if t
 import copy
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from metairm_np.experiments._schema import (
     CONFIG,
     FILE,
     GENERATORS,
+    RULES,
     SETTINGS_KEYS,
     TRAIN,
     algorithm_keys,
@@ -42,7 +43,6 @@ from metairm_np.experiments._schema import (
     table_with,
 )
 from metairm_np.training.settings import Settings
-from metairm_np.training.stopping import StoppingRule
 
 REQUIRED = ("name", "title", "reproduces", "environment.generator", "test.p_e", "test.table")
 
@@ -357,11 +357,12 @@ def _algorithm(name, table):
     settings = {key: value for key, value in table.items() if key in SETTINGS_KEYS}
     about = ("label", "paper", *SETTINGS_KEYS)
     hyper = {key: value for key, value in table.items() if key not in about}
-    rule = settings.pop("early_stopping", False)  # false leaves out the rule of a base
-    if rule is not False:
-        for key in ("threshold", "arm"):
-            if key not in rule:
-                raise ValueError(f"early_stopping has no {key}; give one")
-        settings["early_stopping"] = StoppingRule(**rule)
+    for key, rule in RULES.items():
+        given = settings.pop(key, False)  # false leaves out the rule of a base
+        if given is not False:
+            for field in fields(rule):
+                if field.default is MISSING and field.name not in given:
+                    raise ValueError(f"{key} has no {field.name}; give one")
+            settings[key] = rule(**given)
     label, paper = table.get("label", name), table.get("paper", {})
     return Algorithm(label, paper, Settings(hyper=hyper, **settings))

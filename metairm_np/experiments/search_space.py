@@ -5,7 +5,8 @@ and what makes one setting better than another:
 
     [search.v_rex]
     criterion = "risk"                                  # see CRITERIA
-    max_risk_spread = 0.01                              # optional, see `reports.search.results`
+    max_risk_spread = 0.01                              # optional: the most that mean plus spread
+                                                        # over trials of "risk_spread" may be
     [search.v_rex.ranges]
     lr = { low = 1e-4, high = 1e-2, log = true }        # uniform, or uniform in the logarithm
     anneal_steps = { low = 50, high = 250, integer = true }

@@ -138,6 +138,25 @@ def over_steps(results):
     return [*panels, gaps]
 
 
+def reading_over_steps(results):
+    """Return the decomposition of the logits over the steps: digits, and effect of the colour."""
+    panels = [
+        Panel("digits: all colours averaged", "step", []),
+        Panel("colour: mean effect", "step", [], "effect on the logit", None, levels={"": 0.0}),
+        Panel("colour: spread over images", "step", [], "standard deviation", None),
+    ]
+    for case, experiment in results.study.cases.items():
+        for name, algorithm in experiment.algorithms.items():
+            histories = results.histories(case, name)
+            label = f"{algorithm.label} {experiment.case_title}".strip()
+            for panel, key, scale in zip(panels, ("digits", "effect", "spread"), (100, 1, 1)):
+                line = line_over_steps(
+                    label, histories, "reading", lambda row, k=key, s=scale: s * row[k]
+                )
+                panel.lines.append(line)
+    return panels
+
+
 def adaptation_over_steps(results):
     """Return the risks of theta and the meta-losses, those of theta' elsewhere, over the steps."""
     lines = []
@@ -216,6 +235,10 @@ PANELS = {  # figures made of panels, and what they show
         "Test accuracy and the gap of the validation risks over the steps of training",
     ),
     "penalty": (penalty_over_steps, "IRMv1 penalty over the steps of training"),
+    "reading_over_steps": (
+        reading_over_steps,
+        "What the logits read over the steps of training: the digits, and the effect of repainting",
+    ),
     "similarity_after_adaptation": (
         similarity_after_adaptation,
         "PWCCA similarity of layers before and after the inner step",

@@ -8,17 +8,17 @@ import numpy as np
 
 from metairm_np.experiments.search_space import CRITERIA, Row
 from metairm_np.reports import tables
-from metairm_np.training import Status
 
 
 def results(row: Row, records) -> list:
     """Return what a search found, the best setting first.
 
-    Settings all of whose trials are usable come before the others. Of those, the first are the ones
-    whose trials all met their stopping rule or kept their last step (as they do if it was never
-    armed), and whose validation risks differ by at most `max_risk_spread` (population standard
-    deviation over the training environments, mean over trials), in the order of the criterion (mean
-    over trials); the rest follow in the order of that spread.
+    A setting is judged by the parameters that its trials keep, wherever these stop. Settings all of
+    whose trials are usable come before the others. Of those, the first are the ones whose spread of
+    the validation risks (population standard deviation over the training environments), the mean
+    over trials plus the standard deviation over trials, is at most `max_risk_spread`, in the order
+    of the criterion (mean over trials); the rest follow in the order of that sum. A setting that is
+    invariant in one trial and not in the next is none to select.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def results(row: Row, records) -> list:
     -------
     list of dict
         setting : its number; values : what was drawn; trials : how many; usable : whether all are;
-        within : whether it is one of those that come first; criterion, risk_spread; test_accuracy :
+        within : whether it is one of those that come first; criterion, risk_spread : means over
+        trials; risk_spread_varies : by how much that spread differs between trials; test_accuracy :
         of each p_e of the table, in per cent, one number a trial; selected : True for the first, if
         it is usable; oracle : True for the one with the best worst test accuracy.
     """
@@ -54,25 +55,22 @@ def results(row: Row, records) -> list:
 def _result(row, number, values, records):
     """Return what `results` says of one setting, apart from its place."""
     table = row.experiment.config["search"][row.algorithm]
-    stops = row.experiment.algorithms[row.algorithm].settings.early_stopping is not None
     good = tables.usable(records)
 
-    def mean_of(criterion):
-        return float(np.mean([CRITERIA[criterion](record) for record in good]))
+    def over_trials(criterion):
+        return [CRITERIA[criterion](record) for record in good] or [math.inf]
 
-    spread = mean_of("risk_spread") if good else math.inf
-    met = not stops or all(
-        record["status"] == Status.STOPPED_EARLY or record["step"] == record["last_step"]
-        for record in good
-    )
+    spreads = over_trials("risk_spread")
+    spread, varies = float(np.mean(spreads)), float(np.std(spreads)) if good else math.inf
     return {
         "setting": number,
         "values": values,
         "trials": len(records),
         "usable": len(good) == len(records),
-        "within": met and spread <= table.get("max_risk_spread", math.inf),
-        "criterion": mean_of(table["criterion"]) if good else math.inf,
+        "within": spread + varies <= table.get("max_risk_spread", math.inf),
+        "criterion": float(np.mean(over_trials(table["criterion"]))),
         "risk_spread": spread,
+        "risk_spread_varies": varies,
         "test_accuracy": {
             f"{p_e:g}": tables.accuracies(good, p_e).tolist() for p_e in row.experiment.table_p
         },
@@ -80,8 +78,8 @@ def _result(row, number, values, records):
 
 
 def _place(one):
-    within = one["within"]
-    return not one["usable"], not within, one["criterion" if within else "risk_spread"]
+    within, apart = one["within"], one["risk_spread"] + one["risk_spread_varies"]
+    return not one["usable"], not within, one["criterion"] if within else apart
 
 
 def _worst_accuracy(one):
@@ -101,15 +99,19 @@ def markdown(row: Row, found, most=None) -> str:
         marks = [name for name in ("selected", "oracle") if one[name]]
         marks += ["unusable"] * (not one["usable"])
         about = [str(one["setting"]), ", ".join(marks), str(one["trials"])]
-        risks = [f"{one['criterion']:.4f}", f"{one['risk_spread']:.4f}"]
+        spread = f"{one['risk_spread']:.4f}"
+        if one["trials"] > 1:
+            spread += f" ± {one['risk_spread_varies']:.4f}"
+        risks = [f"{one['criterion']:.4f}", spread]
         accuracies = [tables.mean_and_spread(values) for values in one["test_accuracy"].values()]
         lines.append([*about, *risks, *accuracies, *(str(one["values"][key]) for key in keys)])
     first = ""
     if "max_risk_spread" in table:
         limit = f"{table['max_risk_spread']:g} (risk_spread)"
-        first = f", first those whose validation risks differ by at most {limit}"
-    if algorithm.settings.early_stopping:
-        first += " and whose trials all met the stopping rule or kept their last step"
+        first = (
+            f", first those whose validation risks differ by at most {limit}, mean plus standard "
+            "deviation over trials"
+        )
     caption = (
         f"{algorithm.label}: {len(found)} settings in the order of {criterion} on the training "
         f"environments' validation sets{first}. The test accuracies, in per cent, took no part in "

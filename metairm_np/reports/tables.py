@@ -8,6 +8,13 @@ import numpy as np
 from metairm_np.experiments.files import TRAIN, row_of
 from metairm_np.training import Status
 
+READINGS = """\
+## What the logits read
+
+Each test image is painted in all colours. "digits" is the accuracy in per cent of the logits
+averaged over the colours; the effect of the colour on its own class's logit is 0 for an invariant
+model, and so is its spread: equal accuracies alone do not show that
+(`metairm_np.analysis.decomposition`)."""
 FACTS = ("case", "algorithm", "trial", "status", "step", "seconds")  # of a trial, in the CSV
 
 
@@ -86,6 +93,28 @@ def table_rows(experiment, records):
     return ["algorithm", "trials", *row(names, ["paper"] * len(columns))], rows
 
 
+def reading_rows(experiment, records):
+    """Return the head and the rows of a table of what the logits read of painted images.
+
+    There are no rows where no record says so.
+    """
+    rows = []
+    for name, group in by_algorithm(records).items():
+        found = [record["reading"] for record in usable(group) if "reading" in record]
+        if found:
+            digits, effect, spread = (
+                np.array([one[key] for one in found]) for key in ("digits", "effect", "spread")
+            )
+            cells = [mean_and_spread(100 * digits), *(_hundredths(v) for v in (effect, spread))]
+            rows.append([experiment.algorithms[name].label, *cells])
+    return ["algorithm", "digits", "effect of the colour", "its spread over images"], rows
+
+
+def _hundredths(values):
+    """Return mean and spread as `mean_and_spread` does, with two decimals."""
+    return f"{np.mean(values):.2f}" + (f" ± {np.std(values):.2f}" if len(values) > 1 else "")
+
+
 def markdown(head, rows):
     """Return a table as Markdown, its columns aligned so that it reads well as plain text too."""
     widths = [max(map(len, column)) for column in zip(head, *rows)]
@@ -154,6 +183,16 @@ def tables(study, records):
     return "\n\n".join(parts)
 
 
+def readings(study, records):
+    """Return a part of the report on what the logits read of painted images, or nothing."""
+    parts = []
+    for case, experiment in study.cases.items():
+        head, rows = reading_rows(experiment, [one for one in records if one["case"] == case])
+        if rows:
+            parts += [f"### {experiment.case_title}"] * bool(case) + [markdown(head, rows)]
+    return "\n\n".join([READINGS, *parts, ""]) if parts else ""
+
+
 def report(study, records, dtype, machine, command, images=()):
     """Return the run's report as Markdown; `images` are names of SVG files."""
     shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
@@ -167,7 +206,7 @@ def report(study, records, dtype, machine, command, images=()):
 
 {audit_line(records)}
 
-{shown}## Trials
+{readings(study, records)}{shown}## Trials
 
 {trials}
 

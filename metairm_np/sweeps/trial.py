@@ -17,6 +17,7 @@ import numpy as np
 from metairm_np import fast
 from metairm_np._seeds import child
 from metairm_np._version import __version__
+from metairm_np.analysis.decomposition import decomposition, is_painted
 from metairm_np.experiments.files import Experiment, make_data, resolved, row_of
 from metairm_np.fast import _blas
 from metairm_np.fast.sums import THREAD_VARIABLES
@@ -182,14 +183,21 @@ def run_trial(
 ):
     """Train `algorithm` on the environments `data`; return the trial's record and the parameters.
 
-    The record is a dict fit for JSON. `seed` is the run's; the trial's own is its child number
-    `trial`, the same for all algorithms. `options` are those of `RunOptions`; if there is a
-    checkpoint, the trial goes on from there, and "seconds" are then those since.
+    The record is a dict fit for JSON; "reading", in it and in its history, is the `Decomposition`
+    of images in colour. `seed` is the run's; the trial's own is its child number `trial`, the same
+    for all algorithms. `options` are those of `RunOptions`; if there is a checkpoint, the trial
+    goes on from there, and "seconds" are then those since.
     """
     settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
     data = data.greyscale() if settings.greyscale else data
     test = [data.test(p_e) for p_e in experiment.test_p]
     watched = [env for env in test if env.p_e in experiment.table_p]
+
+    def reading(params):
+        """Return what the model reads of the images, at the last p_e of the table."""
+        painted = is_painted(watched[-1], data.n_classes)
+        return {"reading": decomposition(params, watched[-1])._asdict()} if painted else {}
+
     began = time.perf_counter()
     result = train(
         settings,
@@ -198,7 +206,7 @@ def run_trial(
         child(seed, trial),
         n_classes=data.n_classes,
         test=watched,
-        run=RunOptions(engine=module, **options),
+        run=RunOptions(engine=module, observe=reading, **options),
     )
     seconds = time.perf_counter() - began
     record = {
@@ -213,6 +221,7 @@ def run_trial(
         "validation_risk": [float(module.risk(result.params, env)) for env in data.validation],
         "validation_accuracy": [module.accuracy(result.params, env) for env in data.validation],
         "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
+        **reading(result.params),
         "settings": experiment.config["algorithms"][algorithm],
         "machine": machine(),
         "history": result.history,

@@ -1,6 +1,7 @@
 """One trial's training: any objective, any engine."""
 
 from metairm_np.training.checkpoint import Checkpoint
+from metairm_np.training.holding import HoldRule
 from metairm_np.training.loop import ENGINES, RunOptions, train
 from metairm_np.training.result import Result, Status
 from metairm_np.training.settings import Settings
@@ -10,6 +11,7 @@ from metairm_np.training.stopping import StoppingRule
 __all__ = [
     "ENGINES",
     "Checkpoint",
+    "HoldRule",
     "Result",
     "RunOptions",
     "Settings",

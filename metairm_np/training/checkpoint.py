@@ -16,10 +16,12 @@ from metairm_np._storage import DamagedError
 from metairm_np._version import __version__
 from metairm_np.optimizers import AdamState, SGDState
 from metairm_np.training.audit import Audit
+from metairm_np.training.holding import HoldState
 from metairm_np.training.state import TrainState
 from metairm_np.training.stopping import StoppingState
 
-TUPLES = {kind.__name__: kind for kind in (TrainState, AdamState, SGDState, StoppingState, Audit)}
+KINDS = (TrainState, AdamState, SGDState, StoppingState, HoldState, Audit)
+TUPLES = {kind.__name__: kind for kind in KINDS}
 SEAL = hashlib.sha256().digest_size
 
 

@@ -18,8 +18,11 @@ def validation_risks(engine, params, validation):
     return {"validation_risk": risk, "validation_sigma": float(np.std(risk))}
 
 
-def observe(settings, engine, params, envs, validation, test, risk):
-    """Return what is expensive: accuracies and the objective's own terms, beside the risks."""
+def observe(settings, hyper, engine, params, envs, validation, test, risk):
+    """Return what is expensive: accuracies and the objective's own terms, beside the risks.
+
+    `hyper` are the objective's keywords at this step.
+    """
     row = {
         "risk": risk,
         "accuracy": [engine.accuracy(params, env) for env in envs],
@@ -31,7 +34,8 @@ def observe(settings, engine, params, envs, validation, test, risk):
     elif settings.objective == "v_rex":
         row["penalty"] = float(spec.variance(np.array(risk)))
     elif settings.objective == "meta_irm":
-        hyper = {key: value for key, value in settings.keywords.items() if key != "std_weight"}
-        losses = engine.meta_losses(params, envs, **hyper)  # without noise, over all pairs
+        drawn = ("gradient_noise", "pairs")  # of the losses without noise, over all pairs
+        hyper = {key: hyper[key] for key in hyper if key not in ("std_weight", *drawn)}
+        losses = engine.meta_losses(params, envs, **hyper)
         row.update(meta_loss=[float(loss) for loss in losses], sigma=float(spec.sigma(losses)))
     return row

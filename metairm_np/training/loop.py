@@ -16,6 +16,7 @@ from metairm_np.mlp import init_mlp
 from metairm_np.training.audit import Audit
 from metairm_np.training.checkpoint import Checkpoint, identity
 from metairm_np.training.history import observe, risks, validation_risks
+from metairm_np.training.holding import HoldState
 from metairm_np.training.result import Result, Status, message_of
 from metairm_np.training.settings import Settings, hyper_at, optimizer_of, random_hyper
 from metairm_np.training.state import TrainState, generator, stream
@@ -54,7 +55,8 @@ def first_state(settings, envs, seed, n_classes):
     sizes = (envs[0].shape[1], *settings.hidden, 1 if n_classes == 2 else n_classes)
     params = init_mlp(sizes, child(seed, INIT), dtype=envs[0].dtype, scheme=settings.init)
     optimizer = optimizer_of(settings).init(params)
-    return TrainState(0, params, optimizer, StoppingState(), stream(child(seed, NOISE)))
+    noise = stream(child(seed, NOISE))
+    return TrainState(0, params, optimizer, StoppingState(), HoldState(), noise)
 
 
 def trajectory(settings, engine, envs, validation, state):
@@ -62,15 +64,18 @@ def trajectory(settings, engine, envs, validation, state):
     optimizer, rule = optimizer_of(settings), settings.early_stopping
     status = None
     while status is None:
-        t, params, moments, stopping, noise = state
+        t, params, moments, stopping, hold, noise = state
         seen = validation_risks(engine, params, validation)
+        if settings.inner_lr_hold or (rule and rule.samples == "all"):
+            seen["risk"] = risks(engine, params, envs)
         if rule:
-            if rule.samples == "all":
-                seen["risk"] = risks(engine, params, envs)
             watched = watched_risks(rule, seen, envs, validation)
             stopping = rule.update(stopping, t, watched, params)
         rng = generator(noise)
         hyper, weight = hyper_at(settings, t, len(envs))
+        if settings.inner_lr_hold:
+            hold = settings.inner_lr_hold.update(hold, t, seen["risk"], hyper["inner_lr"])
+            hyper["inner_lr"] = hold.inner_lr
         hyper.update(random_hyper(settings, rng, params, len(envs)))
 
         objective = {}
@@ -91,7 +96,7 @@ def trajectory(settings, engine, envs, validation, state):
 
         if status is None:
             params, moments = optimizer.update(gradient, moments, params)
-            state = TrainState(t + 1, params, moments, stopping, rng.bit_generator.state)
+            state = TrainState(t + 1, params, moments, stopping, hold, rng.bit_generator.state)
 
 
 def all_finite(params):
@@ -114,6 +119,9 @@ class RunOptions:
         How often the more expensive quantities enter the history; the last step always has them.
     on_step : callable, optional
         Called with each row of the history.
+    observe : callable, optional
+        Called with the parameters every `log_every` steps; returns a dict fit for JSON, for the
+        row.
     checkpoint : Checkpoint, optional
         Where the state is saved every few steps. If it holds one, training goes on from there, and
         ends with the same bits.
@@ -123,6 +131,7 @@ class RunOptions:
     audit_every: int = 50
     log_every: int = 10
     on_step: Callable | None = None
+    observe: Callable | None = None
     checkpoint: Checkpoint | None = None
 
     def __post_init__(self):
@@ -161,9 +170,10 @@ def train(
     -------
     Result
         Row t of its history describes the parameters after t updates: step, objective and weight
-        (of the penalty), and, with validation data, validation_risk (one per environment) and
-        validation_sigma; every `log_every` steps also risk, accuracy, validation_accuracy,
-        test_accuracy, and the objective's own: penalty, or meta_loss and sigma.
+        (of the penalty), inner_lr where that changes over the steps, and, with validation data,
+        validation_risk (one per environment) and validation_sigma; every `log_every` steps also
+        risk, accuracy, validation_accuracy, test_accuracy, the objective's own (penalty, or
+        meta_loss and sigma) and what `run.observe` returns.
 
     Raises
     ------
@@ -189,9 +199,15 @@ def train(
             run.checkpoint.save((step.state, audit, history), whose)
 
         row, finite = {"step": t, **step.risks}, True
+        if settings.inner_lr_varies:
+            row["inner_lr"] = step.hyper["inner_lr"]
         if not step.objective or t % run.log_every == 0:
             risk = row.get("risk") or risks(run.engine, params, envs)
-            row.update(observe(settings, run.engine, params, envs, validation, test, risk))
+            row.update(
+                observe(settings, step.hyper, run.engine, params, envs, validation, test, risk)
+            )
+            if run.observe:
+                row.update(run.observe(params))
             finite = np.isfinite(risk).all()
         if finite:
             row.update(step.objective)

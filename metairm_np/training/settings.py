@@ -11,6 +11,7 @@ from metairm_np._autodiff import tree_map
 from metairm_np.environments import Environment
 from metairm_np.mlp import init_mlp
 from metairm_np.optimizers import SGD, Adam
+from metairm_np.training.holding import HoldRule
 from metairm_np.training.stopping import StoppingRule
 
 
@@ -45,6 +46,13 @@ class Settings:
     rescale : bool, default False
         Divide the whole objective by the penalty's weight (1 - E lambda_min for "mm_rex") once that
         exceeds 1.
+    inner_lr_warmup : int, default 0
+        Over so many steps meta-IRM's alpha grows from almost 0 to inner_lr: at step t it is
+        inner_lr * min(1, (t + 1) / inner_lr_warmup). It starts as ERM, as the annealed penalties
+        do.
+    inner_lr_hold : HoldRule, optional
+        Lets alpha follow the gap of the training environments' risks, from 0 on; inner_lr is then
+        the most that it may be.
     dropgrad : float in [0, 1), default 0
         p of Gaussian DropGrad: inner gradients are multiplied by N(1, p / (1 - p)) (Tseng et al.,
         2020).
@@ -67,6 +75,8 @@ class Settings:
     inner_l2: bool = False
     anneal_steps: int = 0
     rescale: bool = False
+    inner_lr_warmup: int = 0
+    inner_lr_hold: HoldRule | None = None
     dropgrad: float = 0.0
     sample_pairs: bool = False
     early_stopping: StoppingRule | None = None
@@ -88,12 +98,18 @@ class Settings:
         _checks.number("momentum", self.momentum, 0, 1)
         _checks.count("steps", self.steps, 0)
         _checks.count("anneal_steps", self.anneal_steps, 0)
+        _checks.count("inner_lr_warmup", self.inner_lr_warmup, 0)
         _checks.number("dropgrad", self.dropgrad, 0, 0.999)
-        if self.objective != "meta_irm" and (self.dropgrad or self.sample_pairs or self.inner_l2):
+        own = ("inner_lr_warmup", "inner_lr_hold", "dropgrad", "sample_pairs", "inner_l2")
+        if self.objective != "meta_irm" and any(getattr(self, name) for name in own):
             raise ValueError(
-                "dropgrad, sample_pairs and inner_l2 are for meta_irm, "
+                f"{', '.join(own[:-1])} and {own[-1]} are for meta_irm, "
                 f"the objective is {self.objective!r}; leave them out"
             )
+        for name, kind in (("early_stopping", StoppingRule), ("inner_lr_hold", HoldRule)):
+            rule = getattr(self, name)
+            if rule is not None and not isinstance(rule, kind):
+                raise TypeError(f"{name} is {rule!r}; give a {kind.__name__}, or None for no rule")
         self.check_for(n_envs=2)
         if self.sample_pairs and self.hyper.get("same_env"):
             raise ValueError(
@@ -109,6 +125,11 @@ class Settings:
     def keywords(self) -> dict:
         """The objective's keywords: `hyper`, and the weight `inner_l2` if that is on."""
         return {**self.hyper, "inner_l2": self.l2} if self.inner_l2 else dict(self.hyper)
+
+    @property
+    def inner_lr_varies(self) -> bool:
+        """Whether meta-IRM's alpha is another one from step to step."""
+        return bool(self.inner_lr_warmup or self.inner_lr_hold)
 
     def check_for(self, n_envs: int, n_validation: int = 2) -> None:
         """Raise unless one can train so on as many environments.
@@ -142,7 +163,7 @@ def optimizer_of(settings):
 
 
 def hyper_at(settings, step, n_envs):
-    """Return the objective's keywords at `step` and the weight of its penalty, after annealing."""
+    """Return the objective's keywords at `step` and the weight of its penalty."""
     hyper = settings.keywords
     annealed = step < settings.anneal_steps
     if settings.objective in ("irmv1", "v_rex"):
@@ -153,6 +174,8 @@ def hyper_at(settings, step, n_envs):
         if annealed:
             hyper["lambda_min"] = 0.0
         return hyper, 1 - n_envs * hyper["lambda_min"]  # the weight of the largest risk
+    if step < settings.inner_lr_warmup - 1:
+        hyper["inner_lr"] *= (step + 1) / settings.inner_lr_warmup
     return hyper, 1.0
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metairm_np.optimizers import AdamState, SGDState
+from metairm_np.training.holding import HoldState
 from metairm_np.training.stopping import StoppingState
 
 
@@ -20,6 +21,7 @@ class TrainState(NamedTuple):
     params : list of (W, b)
     optimizer : AdamState or SGDState
     stopping : StoppingState
+    hold : HoldState
     noise : dict
         The stream of DropGrad's multipliers and of the sampled pairs, see `stream`.
     """
@@ -28,6 +30,7 @@ class TrainState(NamedTuple):
     params: list
     optimizer: AdamState | SGDState
     stopping: StoppingState
+    hold: HoldState
     noise: dict
 
 

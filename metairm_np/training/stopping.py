@@ -23,15 +23,24 @@ class StoppingState(NamedTuple):
     ----------
     risks : array
         The smoothed risks, one per environment.
+    recent : array, optional
+        With `line`, the risks of the last steps, (steps, environments).
     armed : bool
+    weights : array, optional
+        With `line`, once armed: s_t is weights @ risks.
+    passed : bool
+        With `line`, whether s_t has been at most the threshold, however far below.
     best : list of (W, b), optional
-        The parameters with the smallest s_t among the candidates, None before the first of them.
+        The parameters with the smallest |s_t| among the candidates, None before the first of them.
     best_step : int, optional
     best_sigma : float
     """
 
     risks: np.ndarray | float = 0.0
+    recent: np.ndarray | None = None
     armed: bool = False
+    weights: np.ndarray | None = None
+    passed: bool = False
     best: list | None = None
     best_step: int | None = None
     best_sigma: float = math.inf
@@ -45,8 +54,8 @@ class StoppingRule:
 
     1. The rule is armed by the first s_t >= `arm`.
     2. Before step `warmup` nothing else happens.
-    3. From then on, once armed, the parameters with the smallest s_t so far are remembered.
-    4. Training stops once that smallest s_t is at most `threshold` and `patience` steps old. Then,
+    3. From then on, once armed, the parameters with the smallest |s_t| so far are remembered.
+    4. Training stops once s_t has been at most `threshold` and they are `patience` steps old. Then,
        and if the steps run out before, the remembered parameters are the result.
 
     Parameters
@@ -59,6 +68,12 @@ class StoppingRule:
     smoothing : int >= 1, default 1
         Each risk is averaged over about so many steps before s_t is taken, m <- m + (risk - m) /
         min(t + 1, smoothing), because DropGrad makes single steps jump; 1 means no smoothing.
+    line : int >= 0, default 0
+        If given, s_t is taken on a straight line through each environment's risks at so many last
+        steps instead, at its end: as quiet as an average, without its lag. And s_t gets a sign, by
+        which it cannot be jumped over: that of the projection of the risks' deviations from their
+        mean on those at the step that arms the rule, so that s_t is negative once the environment
+        that was the harder one has become the easier one.
     samples : {"validation", "all"}, default "validation"
         Whose risks: of each training environment the held-out samples, as in the paper, or the
         training samples, too. With more samples s_t has less sampling error, which is what most of
@@ -74,13 +89,14 @@ class StoppingRule:
     warmup: int = 60
     patience: int = 0
     smoothing: int = 1
+    line: int = 0
     samples: str = "validation"
     target_risk: float | None = None
 
     def __post_init__(self):
         _checks.number("threshold", self.threshold, low=0)
         _checks.number("arm", self.arm, low=self.threshold)
-        for name, low in (("warmup", 0), ("patience", 0), ("smoothing", 1)):
+        for name, low in (("warmup", 0), ("patience", 0), ("smoothing", 1), ("line", 0)):
             _checks.count(name, getattr(self, name), low)
         _checks.choice("samples", self.samples, ("validation", "all"))
         if self.target_risk is not None:
@@ -102,19 +118,44 @@ class StoppingRule:
         -------
         StoppingState
         """
-        smooth = state.risks + (np.asarray(risks) - state.risks) / min(step + 1, self.smoothing)
-        target = self.target_risk
-        sigma = float(np.std(smooth) if target is None else abs(np.mean(smooth) - target))
+        if self.line:
+            past = [] if state.recent is None else [*state.recent]
+            recent = np.array([*past, risks][-self.line :], float)
+            smooth = end_of_line(recent)
+            state = state._replace(recent=recent)
+        else:
+            smooth = state.risks + (np.asarray(risks) - state.risks) / min(step + 1, self.smoothing)
+        sigma = self._sigma(smooth, state.weights)
+        if self.line and not state.armed and sigma >= self.arm and self.target_risk is None:
+            # the projection of the deviations, which is their standard deviation now
+            state = state._replace(weights=(smooth - smooth.mean()) / (sigma * smooth.size))
         state = state._replace(risks=smooth, armed=state.armed or sigma >= self.arm)
-        if step >= self.warmup and state.armed and sigma < state.best_sigma:
-            state = state._replace(best=params, best_step=step, best_sigma=sigma)
+        if step >= self.warmup and state.armed:
+            if abs(sigma) < state.best_sigma:
+                state = state._replace(best=params, best_step=step, best_sigma=abs(sigma))
+            state = state._replace(passed=state.passed or sigma <= self.threshold)
         return state
+
+    def _sigma(self, risks, weights):
+        """Return s_t, which has a sign if there are weights."""
+        if self.target_risk is not None:
+            return float(abs(np.mean(risks) - self.target_risk))
+        return float(np.std(risks) if weights is None else weights @ risks)
 
     def stops(self, state: StoppingState, step: int) -> bool:
         """Return whether to stop at `step`, whose risks `state` has seen."""
         if state.best_step is None:
             return False
-        return state.best_sigma <= self.threshold and step >= state.best_step + self.patience
+        return state.passed and step >= state.best_step + self.patience
+
+
+def end_of_line(values):
+    """Return the end of the least-squares line through `values` (steps, series), one a series."""
+    n = len(values)
+    if n < 3:
+        return np.mean(values, axis=0)
+    t = np.arange(n) - (n - 1) / 2
+    return values.mean(axis=0) + t @ values / (t @ t) * t[-1]
 
 
 def watched_risks(rule, risks, envs, validation):

@@ -60,6 +60,20 @@ def test_the_files_for_all_experiments_have_parts_of_what_there_is(file):
         assert part.keys() - {"base", "columns"} <= config["algorithms"].keys()
 
 
+def test_alpha_over_the_steps_is_read_and_set():
+    ramp, hold = (
+        files.load(name, changes).algorithms["meta_irm"].settings
+        for name, changes in (
+            ("dynamics_ramp", ["inner_lr_warmup=40"]),
+            ("dynamics_hold", ["inner_lr_hold.gain=0.2"]),
+        )
+    )
+    assert (ramp.inner_lr_warmup, ramp.inner_lr_hold) == (40, None)
+    assert (hold.inner_lr_warmup, hold.inner_lr_hold.gain) == (0, 0.2)
+    off = files.load("dynamics_hold", ["inner_lr_hold=false"]).algorithms["meta_irm"].settings
+    assert off.inner_lr_hold is None
+
+
 def test_published_numbers_go_by_the_experiment():
     def paper(name, algorithm, case=""):
         return files.load_study(name).cases[case].algorithms[algorithm].paper
@@ -263,6 +277,10 @@ def test_override_of_all_algorithms():
             "early_stopping has no key 'threshhold'; did you mean 'threshold'",
         ),
         ("early_stopping=3", "erm.early_stopping is 3; give a table"),
+        ("meta_irm.inner_lr_hold={cap=1}", "inner_lr_hold has no gain; give one"),
+        ("meta_irm.inner_lr_hold={gian=1}", "inner_lr_hold has no key 'gian'; did you mean 'gain'"),
+        ("inner_lr_hold=1", "erm.inner_lr_hold is 1; give a table"),
+        ("erm.inner_lr_warmup=9", "inner_lr_warmup, inner_lr_hold, dropgrad"),
         ("erm.objective=irm", "unknown objective 'irm'; did you mean 'irmv1'"),
         ("erm.objective=[1]", r"objective is \[1\]; give one line of text"),
         ("erm.label=3", "erm.label is 3; give one line of text"),

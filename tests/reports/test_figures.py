@@ -120,6 +120,19 @@ def test_what_happens_over_steps_has_a_line_per_algorithm(results_of):
 
 
 @pytest.mark.slow
+def test_reading_over_steps_has_the_decomposition_of_each_logged_step(results_of):
+    results = results_of("dynamics")
+    _, panels = figures.make("reading_over_steps", results)
+    history, record = results.histories("", "erm")[1], results.of("", "erm")[1]
+    for panel, key, scale in zip(panels, ("digits", "effect", "spread"), (100, 1, 1), strict=True):
+        line = panel["lines"][0]
+        assert line["places"] == [row["step"] for row in history if "accuracy" in row]
+        assert line["values"][0][1] == pytest.approx(scale * history[0]["reading"][key])
+        # without early stopping, what is kept is the last step's
+        assert line["values"][-1][1] == pytest.approx(scale * record["reading"][key])
+
+
+@pytest.mark.slow
 def test_adaptation_over_steps_has_the_risk_and_the_meta_loss(results_of):
     results = results_of("dynamics")
     _, (panel,) = figures.make("adaptation_over_steps", results)

@@ -80,18 +80,22 @@ def test_settings_whose_risks_differ_too_much_come_after_the_others():
     )
 
 
-def test_settings_that_did_not_meet_their_stopping_rule_come_after_the_others():
-    row = row_of("meta_irm", max_risk_spread=0.1)
+def test_a_setting_whose_trials_differ_comes_after_the_others_wherever_they_stop():
+    row = row_of("meta_irm", max_risk_spread=0.01)
+    spreads = {0: (0.0, 0.0, 0.018), 1: (0.006, 0.006, 0.006), 2: (0.009, 0.009, 0.009)}
     records = [
-        record(0, [0.3, 0.3], 0.9, kept=7),
-        record(1, [0.6, 0.6], 0.5, "stopped early"),
-        record(2, [0.5, 0.5], 0.5, "stopped early", kept=7),  # with patience
-        record(3, [0.4, 0.4], 0.5),  # never armed
+        record(setting, [0.5 + setting / 10 - s, 0.5 + setting / 10 + s], 0.5, status, trial, kept)
+        for setting, some in spreads.items()
+        for trial, s in enumerate(some)
+        for status, kept in [("completed", 7) if setting == 1 else ("stopped early", 9)]
     ]
     found = search.results(row, records)
-    assert [one["setting"] for one in found] == [3, 2, 1, 0]
-    assert [one["within"] for one in found] == [True, True, True, False]
-    assert "all met the stopping rule or kept their last step" in search.markdown(row, found)
+    assert [(one["setting"], one["within"]) for one in found] == [(1, True), (2, True), (0, False)]
+    assert found[2]["risk_spread"] == pytest.approx(0.006)
+    assert found[2]["risk_spread_varies"] == pytest.approx(np.std(spreads[0]))
+    text = search.markdown(row, found)
+    assert "differ by at most 0.01 (risk_spread), mean plus standard deviation over trials" in text
+    assert "0.0060 ± 0.0085" in text
 
 
 def test_a_setting_is_judged_by_the_mean_of_its_trials_and_needs_all_of_them():
@@ -103,6 +107,7 @@ def test_a_setting_is_judged_by_the_mean_of_its_trials_and_needs_all_of_them():
     found = search.results(row_of(), records)
     assert [one["setting"] for one in found] == [1, 0]
     assert found[1]["criterion"] == pytest.approx(0.4)
+    assert "±" not in search.markdown(row_of(), found[:1]).splitlines()[-1]
     assert found[1]["trials"] == 2
     assert found[1]["test_accuracy"] == {"0.9": [50.0, 70.0]}
     records[0]["status"] = "diverged"
@@ -145,13 +150,13 @@ def run(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_command_searches_goes_on_and_reports(run, tmp_path, capsys):
-    run(TOML, "--budget", "3", "--algorithms", "erm")
+    run(TOML, "--budget", "3", "--trials", "1", "--algorithms", "erm")
     second = run(TOML, "--budget", "4", "--trials", "2", "--jobs", "2")
     assert "reused: 3 finished trials" in second
     folder = tmp_path / second.strip().splitlines()[-1]
     assert folder.name.startswith("search-own-")
     assert len(list((folder / "trials").glob("*.json"))) == 2 * 4 * 2
-    less = run(TOML, "--budget", "2", "--algorithms", "erm")
+    less = run(TOML, "--budget", "2", "--trials", "1", "--algorithms", "erm")
     assert "reused: 2 finished trials" in less  # and the files still have all that was asked for
     found = json.loads((folder / "search.json").read_text())
     criteria = {"erm": "risk", "meta_irm": "worst_error"}

@@ -77,6 +77,21 @@ def test_audit_line_counts_and_names_what_failed():
     assert tables.usable([failed]) == []
 
 
+def test_the_report_says_what_the_logits_read_where_a_record_does():
+    seen = [
+        {"digits": 0.7, "effect": 0.5, "spread": 1.0},
+        {"digits": 0.72, "effect": 0, "spread": 1},
+    ]
+    some = [one | {"reading": reading} for one, reading in zip(RECORDS, seen)]
+    rest = RECORDS[2:]
+    head, rows = tables.reading_rows(EXPERIMENT, [*some, *rest])
+    assert head == ["algorithm", "digits", "effect of the colour", "its spread over images"]
+    assert rows == [["ERM", "71.0 ± 1.0", "0.25 ± 0.25", "1.00 ± 0.00"]]
+    text = tables.report(STUDY, [*some, *rest], "float32", {}, "a command")
+    assert text.index("audited") < text.index("## What the logits read") < text.index("## Trials")
+    assert "What the logits read" not in tables.report(STUDY, RECORDS, "float32", {}, "a command")
+
+
 def test_csv_has_every_trial_the_diverged_too():
     rows = list(csv.DictReader(io.StringIO(tables.results_csv(RECORDS))))
     assert len(rows) == 4 * 3

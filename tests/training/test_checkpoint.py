@@ -6,13 +6,27 @@ import pytest
 from problems import HYPER, flat
 
 from metairm_np.environments import synthetic_digits
-from metairm_np.training import Checkpoint, RunOptions, Settings, StoppingRule, train
+from metairm_np.training import Checkpoint, HoldRule, RunOptions, Settings, StoppingRule, train
 
 TRIAL = synthetic_digits(0, 60, validation=0.2, dtype="float32")
 RULE = StoppingRule(threshold=0, arm=0, warmup=2, smoothing=3)
+LINE = StoppingRule(threshold=0, arm=0.02, warmup=2, line=3)
+HOLD = HoldRule(gain=0.5, cap=0.1, proportional=1, arm=0.02)
 RICH = {  # every part of a run's state
-    "meta_irm": {"dropgrad": 0.2, "sample_pairs": True, "early_stopping": RULE, "l2": 0.01},
-    "v_rex": {"optimizer": "sgd", "momentum": 0.5, "anneal_steps": 3, "rescale": True},
+    "meta_irm": {
+        "dropgrad": 0.2,
+        "sample_pairs": True,
+        "early_stopping": RULE,
+        "inner_lr_hold": HOLD,
+        "l2": 0.01,
+    },
+    "v_rex": {
+        "optimizer": "sgd",
+        "momentum": 0.5,
+        "anneal_steps": 3,
+        "rescale": True,
+        "early_stopping": LINE,
+    },
     "erm": {},
 }
 
@@ -54,6 +68,11 @@ def test_a_run_that_is_cut_twice_ends_with_the_same_bits(objective, every, tmp_p
         assert_same(run(objective, checkpoint=checkpoint), whole)
 
 
+def test_alpha_moves_while_it_is_held():
+    rates = [row["inner_lr"] for row in run("meta_irm").history]
+    assert len(set(rates)) > 3
+
+
 def test_it_goes_on_where_the_checkpoint_is(tmp_path):
     checkpoint, seen = Checkpoint(tmp_path / "state.npz", 4), []
     run_until(6, "erm", checkpoint)
@@ -67,7 +86,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(harm, tmp_pa
     run_until(6, "meta_irm", checkpoint)
     good = checkpoint.path.read_bytes()
     flipped = bytearray(good)
-    flipped[len(good) // 2] ^= 1
+    flipped[good.index(b"TrainState")] ^= 1
     harmed = {"empty": b"", "text": b"no checkpoint", "half": good[: len(good) // 2]}
     checkpoint.path.write_bytes(harmed.get(harm, flipped))
     assert checkpoint.load() is None

@@ -11,8 +11,9 @@ from metairm_np._autodiff import tree_map
 from metairm_np._seeds import INIT, NOISE, child
 from metairm_np.environments import Environment, synthetic_digits
 from metairm_np.optimizers import SGD, Adam
-from metairm_np.training import RunOptions, Settings, StoppingRule, train
+from metairm_np.training import HoldRule, RunOptions, Settings, StoppingRule, train
 from metairm_np.training.audit import Audit
+from metairm_np.training.holding import HoldState
 from metairm_np.training.loop import first_state, trajectory
 from metairm_np.training.settings import random_hyper
 from metairm_np.training.state import stream
@@ -54,6 +55,10 @@ STEPS = {  # settings, the keywords of each step, and what the objective is divi
             l2=0.01,
         ),
         lambda step: ({"lambda_min": 0.0}, 1) if step < 2 else ({"lambda_min": -4.0}, 9.0),
+    ),
+    "alpha that grows": (
+        settings("meta_irm", inner_lr_warmup=3, l2=0.01),
+        lambda step: ({**META, "inner_lr": 0.3 * min(1, (step + 1) / 3)}, 1),
     ),
     "l2 in the inner steps": (
         settings("meta_irm", l2=0.1, inner_l2=True),
@@ -105,6 +110,31 @@ def test_logged_quantities_are_those_of_the_spec():
     assert seen["risk"] == [spec.risk(START, env) for env in TRIAL.train]
     seen = run(settings("irmv1", steps=0), engine=spec).history[0]
     assert seen["penalty"] == [spec.irmv1_penalty(START, env) for env in TRIAL.train]
+
+
+def test_a_growing_alpha_is_in_every_row_and_the_meta_losses_are_its_own():
+    seen = run(settings("meta_irm", inner_lr_warmup=4), engine=spec, log_every=3).history
+    assert [row["inner_lr"] for row in seen] == [
+        0.3 * 1 / 4,
+        0.3 * 2 / 4,
+        0.3 * 3 / 4,
+        0.3,
+        0.3,
+        0.3,
+    ]
+    assert seen[0]["meta_loss"] == spec.meta_losses(START, TRIAL.train, 0.3 / 4).tolist()
+    assert "inner_lr" not in run(settings("meta_irm")).history[0]
+
+
+def test_a_held_alpha_follows_the_risks_of_the_rows():
+    rule = HoldRule(gain=2.0, cap=0.05, target=0.01, proportional=1.0, smoothing=3, arm=0.03)
+    chosen = settings("meta_irm", inner_lr_hold=rule, steps=9, lr=0.02)
+    rows, state = run(chosen, engine=spec).history, HoldState()
+    for row in rows:
+        state = rule.update(state, row["step"], row["risk"], META["inner_lr"])
+        assert row["inner_lr"] == state.inner_lr
+    rates = [row["inner_lr"] for row in rows]
+    assert rates[0] == 0 < max(rates) <= META["inner_lr"]
 
 
 @pytest.mark.parametrize("objective", sorted(HYPER))
@@ -283,6 +313,12 @@ def test_divergence_keeps_history_and_says_where(chosen, options, last):
     assert len(result.history) == last + 1
 
 
+def test_what_an_observer_returns_is_in_the_logged_rows():
+    rows = run(settings(), log_every=2, observe=lambda params: {"bias": params[-1][1][0]}).history
+    assert [row["step"] for row in rows if "bias" in row] == [0, 2, 4, 5]
+    assert rows[0]["bias"] == 0 != rows[-1]["bias"]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_classes", [2, 5])
 def test_dtype_and_classes(dtype, n_classes):
@@ -324,6 +360,11 @@ FOR_META = {"objective": "meta_irm", "hyper": META}
             ValueError,
             "leave one of them out",
         ),
+        ({"inner_lr_warmup": 9}, ValueError, "are for meta_irm, the objective is 'erm'"),
+        ({**FOR_META, "inner_lr_warmup": -1}, ValueError, "inner_lr_warmup is -1; give a whole"),
+        ({"inner_lr_hold": HoldRule(0.1, 0.1)}, ValueError, "meta_irm, the objective is 'erm'"),
+        ({"early_stopping": 3}, TypeError, "early_stopping is 3; give a StoppingRule, or None"),
+        ({**FOR_META, "inner_lr_hold": {}}, TypeError, "inner_lr_hold is {}; give a HoldRule, or"),
         ({"anneal_steps": 5}, ValueError, "'erm' has none; leave them out"),
         ({"greyscale": "no"}, TypeError, "greyscale is 'no'; give True or False"),
         ({**FOR_META, "inner_l2": 0.1}, TypeError, "inner_l2 is 0.1; give True or False"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metairm_np.training import StoppingRule
-from metairm_np.training.stopping import StoppingState
+from metairm_np.training.stopping import StoppingState, end_of_line
 
 
 def stop(rule, risks):
@@ -52,6 +52,41 @@ def test_smoothing_averages_the_risks_and_not_their_spread():
     np.testing.assert_array_equal(state.risks, [0.5, 4.5])
 
 
+LINE = StoppingRule(threshold=0.1, arm=2.0, warmup=4, line=3)
+
+
+def both(sigmas, scale=(-1, 1)):
+    return [[sigma * part for part in scale] for sigma in sigmas]
+
+
+@pytest.mark.parametrize("scale", [(-1, 1), (1, -1)])
+def test_on_a_line_there_is_no_lag_and_s_has_a_sign(scale):
+    falling = [3, 3, 3, 2.5, 2, 1.5, 1, 0.5, 0, -0.5]
+    assert stop(LINE, both(falling, scale)) == (8, 8)
+    # what was nearest is kept, though it has been passed by far
+    assert stop(LINE, both([3, 3, 3, 3, 3, 3, -9], scale)) == (6, 4)
+    assert stop(LINE, both([3] * 5 + [2, 1.1, 0.3, -1, -1], scale)) == (8, 7)
+
+
+def test_the_end_of_a_line():
+    t = np.arange(5.0)
+    noise = np.array([1, -2, 0, 2, -1.0])  # has neither mean nor slope
+    values = np.stack([3 - t + noise, t**0, 2 * t], axis=1)
+    np.testing.assert_allclose(end_of_line(values), [-1, 1, 8])
+    np.testing.assert_allclose(end_of_line(values[:2]), values[:2].mean(axis=0))
+
+
+def test_the_sign_is_that_of_the_projection_on_what_armed_the_rule():
+    rule = StoppingRule(threshold=0.1, arm=2.0, warmup=0, line=1)
+    state = StoppingState()
+    first, then = np.array([0.0, 3, 6]), np.array([2.0, 1, 0])
+    for t, risks in enumerate((first, then)):
+        state = rule.update(state, t, risks, t)
+    assert state.weights @ first == pytest.approx(np.std(first))
+    assert state.weights @ then == pytest.approx(-np.std(then))  # the same line, the other way
+    assert rule.stops(state, 1)
+
+
 def test_a_target_is_met_by_the_mean_risk_and_not_by_the_spread():
     rule = StoppingRule(threshold=0.1, arm=1.0, warmup=0, target_risk=2.0)
     # at step 0 it is not armed
@@ -67,6 +102,7 @@ def test_a_target_is_met_by_the_mean_risk_and_not_by_the_spread():
         ({"samples": "some"}, "samples"),
         ({"patience": -1}, "patience is -1"),
         ({"smoothing": 0}, "smoothing is 0"),
+        ({"line": -1}, "line is -1"),
         ({"target_risk": -1}, "target_risk is -1"),
     ],
 )

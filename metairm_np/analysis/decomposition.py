@@ -1,0 +1,110 @@
+"""What a model reads of a painted image: the digit, and the colour beside it.
+
+Accuracies that are equal over p_e do not show it: where theta leans on the colour for some images
+and against it for others, it is wrong more often in *every* environment.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from metairm_np.environments import Environment
+from metairm_np.mlp import Params, logits
+
+
+class Decomposition(NamedTuple):
+    """What `decomposition` returns.
+
+    Parameters
+    ----------
+    digits : float
+        The accuracy, from 0 to 1, of the logits averaged over all colours.
+    effect, spread : float
+        Mean and population standard deviation of the effect of repainting.
+    """
+
+    digits: float
+    effect: float
+    spread: float
+
+
+def decomposition(params: Params, env: Environment) -> Decomposition:
+    """Return what the logits owe to the images and what to their colours.
+
+    Each image is painted in each of the k colours, k the number of classes. The logits f(x) of an
+    image x in all its colours have a mean, which says how well the digit is read, and differences,
+    which say what the colour does to it:
+
+        D_z(x) = m_z(x in colour z) - the mean over z' != z of m_z(x in colour z')
+
+    where the margin m_z is the logit of class z minus the mean of the others'. D_z > 0 means that
+    colour z speaks for class z; of a model that ignores the colour all D_z(x) are 0. For two
+    classes with their one logit f, D_0 = D_1 = f(x in colour 1) - f(x in colour 0).
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+        Made by `Environment.painted` with as many channels as the model has classes. Its own
+        colours do not matter: environments that differ in p_e alone have the same decomposition.
+
+    Returns
+    -------
+    Decomposition
+        Mean and spread are those of D_z(x) over all images and colours.
+
+    Raises
+    ------
+    ValueError
+        If the environment is not one of images painted in k colours.
+    """
+    k = max(params[-1][0].shape[1], 2)
+    if not is_painted(env, k):
+        raise ValueError(
+            f"the environment is not of images painted in {k} colours, one for each class; "
+            "give one made by Environment.painted"
+        )
+    n_pixels = env.shape[1] // k
+    (W, b), *others = params
+    images = _without_colour(env, n_pixels)
+    # (k, n, out): painting the images in colour z leaves the z-th of the first layer's k blocks
+    f = np.array([logits([(block, b), *others], images) for block in np.split(W, k)], float)
+    if f.shape[2] == 1:
+        f = np.concatenate([-f / 2, f / 2], axis=2)
+    margins = (k * f - f.sum(axis=2, keepdims=True)) / (k - 1)
+    own = np.array([margins[z, :, z] for z in range(k)])  # (k, n)
+    repainted = (margins.sum(axis=0).T - own) / (k - 1)
+    D = own - repainted
+    right = np.argmax(f.mean(axis=0), axis=1) == env.y
+    return Decomposition(float(right.mean()), float(D.mean()), float(D.std()))
+
+
+def is_painted(env: Environment, n_colours: int) -> bool:
+    """Return whether an environment is of images painted in so many colours.
+
+    Parameters
+    ----------
+    env : Environment
+    n_colours : int
+
+    Returns
+    -------
+    bool
+    """
+    n_pixels, rest = divmod(env.shape[1], n_colours)
+    if rest or not env.groups[0].ones:
+        return False
+    channels = [np.unique(group.columns // n_pixels) for group in env.groups]
+    return all(len(found) <= 1 for found in channels)
+
+
+def _without_colour(env, n_pixels):
+    """Return the images of a painted environment, (n, n_pixels)."""
+    images = np.zeros((len(env), n_pixels), env.dtype)
+    for group in env.groups:
+        for block in group.blocks:
+            x = block.x[:, 1:]
+            images[block.rows[:, None], group.columns[: x.shape[1]] % n_pixels] = x
+    return images
