@@ -39,7 +39,7 @@ def records(path):
     found = {
         file.name: json.loads(file.read_text()) for file in sorted((path / "trials").glob("*.json"))
     }
-    varies = ("seconds", "crc32", "machine")
+    varies = ("seconds", "seconds_of", "crc32", "machine")
     return {
         name: {key: value for key, value in record.items() if key not in varies}
         for name, record in found.items()

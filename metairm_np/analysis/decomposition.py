@@ -96,7 +96,8 @@ def is_painted(env: Environment, n_colours: int) -> bool:
     n_pixels, rest = divmod(env.shape[1], n_colours)
     if rest or not env.groups[0].ones:
         return False
-    channels = [np.unique(group.columns // n_pixels) for group in env.groups]
+    columns = [np.arange(env.shape[1])[group.columns] for group in env.groups]
+    channels = [np.unique(some // n_pixels) for some in columns]
     return all(len(found) <= 1 for found in channels)
 
 

@@ -3,6 +3,7 @@
 from metairm_np import _storage
 from metairm_np.experiments import search_space
 from metairm_np.reports import figures, search, tables
+from metairm_np.training.clock import Clock
 
 BEST = 10  # settings of a search that are printed; all are in its files
 
@@ -10,13 +11,14 @@ BEST = 10  # settings of a search that are printed; all are in its files
 def conclude_table(contents, folder, command):
     """Print the tables of all finished trials in `folder`, and write them with their figures.
 
-    Of two commands that end at once the second waits, and sees the trials of both.
+    Return where this command's own time went, a `Clock`. Of two commands that end at once the
+    second waits, and sees the trials of both.
     """
-    study = contents.study
-    with folder.alone("conclusion"):
+    study, clock = contents.study, Clock()
+    with folder.alone("conclusion"), clock.on("figures"):
         records = folder.summaries(contents)
         if not records:
-            return
+            return clock
         machine = _storage.read_json(folder.path / "machine.json") or {}
         parts = (
             tables.caption(study, records, contents.dtype),
@@ -32,12 +34,13 @@ def conclude_table(contents, folder, command):
             tables.report(study, records, contents.dtype, machine, command, study.figures),
         )
         figures.keep(figures.Results(study, records, folder))
+    return clock
 
 
 def conclude_search(contents, folder, command):
-    """Print the best settings of a search, and write all of them."""
-    study = contents.study
-    with folder.alone("conclusion"):
+    """Print the best settings of a search, write all of them, and return a `Clock` as above."""
+    study, clock = contents.study, Clock()
+    with folder.alone("conclusion"), clock.on("figures"):
         # another command may have searched other rows
         rows = search_space.planned(study, folder.planned(), contents.seed)
         records, found, texts = tables.by_row(folder.summaries(contents)), {}, []
@@ -51,3 +54,4 @@ def conclude_search(contents, folder, command):
         text = "\n\n".join([f"# Search: {study.title}", *texts, f"Made with `{command}`"])
         _storage.write(folder.path / "search.md", f"{text}\n")
         _storage.write_json(folder.path / "search.json", found, indent=1)
+    return clock

@@ -9,6 +9,7 @@ from metairm_np.experiments.files import resolved, row_of
 from metairm_np.reports import tables
 from metairm_np.sweeps import Estimate, Listener
 from metairm_np.training import Status
+from metairm_np.training.clock import Clock
 
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} trials done{postfix} [{elapsed}]"
 
@@ -28,6 +29,7 @@ class Console(Listener):
     def __init__(self, tasks, folder, jobs=1):
         self.jobs, self.folder = jobs, folder
         self.estimate = Estimate(Counter(task.row for task in tasks))
+        self.clock = Clock()  # of the trials carried out
         self.n_reused, self.running, self.waits = 0, 0, False
         self.bad = {status: [] for status in Status if not status.usable}
         self.bar = tqdm(total=len(tasks), bar_format=BAR, dynamic_ncols=True, disable=None)
@@ -86,6 +88,7 @@ class Console(Listener):
         self.steps.close()
         self.running -= 1
         self.estimate.take(record)
+        self.clock.add(record["seconds_of"])
         self.note(record)
         test = record["test_accuracy"]
         found = ", ".join(

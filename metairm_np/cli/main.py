@@ -127,7 +127,7 @@ def execute(args, dask, tasks, folder, conclude):
                 f"\ninterrupted: {len(folder.names())} finished trials are in {folder.path}; "
                 "the same command goes on from there"
             )
-        conclude()
+        console.clock.add(conclude().seconds)
     except KeyboardInterrupt:  # while the tables and figures are made
         print(f"\ninterrupted; the same command makes the tables of {folder.path}", file=sys.stderr)
         return INTERRUPTED
@@ -139,6 +139,8 @@ def execute(args, dask, tasks, folder, conclude):
         )
     if interrupted:
         return INTERRUPTED
+    if args.verbose:
+        print(console.clock.split())
     code = console.conclusion()
     print(folder.path)
     return code

@@ -178,7 +178,7 @@ def _shared(p):
     p.add_argument(
         "--verbose",
         action="store_true",
-        help="say which BLAS kernels and how many threads are used",
+        help="say which BLAS kernels and how many threads are used, and where the time went",
     )
 
 

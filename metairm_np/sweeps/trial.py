@@ -24,6 +24,7 @@ from metairm_np.fast.sums import THREAD_VARIABLES
 from metairm_np.sweeps.identity import WHICH, data_checksum, settings_hash
 from metairm_np.sweeps.plan import name_of
 from metairm_np.training.checkpoint import Checkpoint
+from metairm_np.training.clock import Clock
 from metairm_np.training.loop import ENGINES, RunOptions, train
 
 VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # that the results may depend on
@@ -148,10 +149,10 @@ def carry_out(task, on_step=None):
             "install the same release everywhere"
         )
     with ONE_AT_A_TIME:
-        experiment = resolved(task.config)
-        data = data_of(
-            json.dumps(experiment.config["environment"]), task.seed, task.trial, task.dtype
-        )
+        experiment, clock = resolved(task.config), Clock()
+        environment = json.dumps(experiment.config["environment"])
+        with clock.on("data"):
+            data = data_of(environment, task.seed, task.trial, task.dtype)
         if data.checksum != task.data_checksum:
             raise WorkersError(
                 f"a worker's data have the checksum {data.checksum!r}, those of this command "
@@ -164,6 +165,7 @@ def carry_out(task, on_step=None):
             task.seed,
             task.trial,
             task.engine,
+            clock,
             audit_every=task.audit_every,
             on_step=on_step,
             checkpoint=task.checkpoint,
@@ -179,6 +181,7 @@ def run_trial(
     seed,
     trial,
     engine="fast",
+    clock=None,
     **options,
 ):
     """Train `algorithm` on the environments `data`; return the trial's record and the parameters.
@@ -186,11 +189,15 @@ def run_trial(
     The record is a dict fit for JSON; "reading", in it and in its history, is the `Decomposition`
     of images in colour. `seed` is the run's; the trial's own is its child number `trial`, the same
     for all algorithms. `options` are those of `RunOptions`; if there is a checkpoint, the trial
-    goes on from there, and "seconds" are then those since.
+    goes on from there, and "seconds" are then those since; "seconds_of" says where they and those
+    of `clock` went.
     """
     settings, module = experiment.algorithms[algorithm].settings, ENGINES[engine]
-    data = data.greyscale() if settings.greyscale else data
-    test = [data.test(p_e) for p_e in experiment.test_p]
+    clock = clock or Clock()
+    with clock.on("data"):
+        data = data.greyscale() if settings.greyscale else data
+        envs, validation = data.train, data.validation
+        test = [data.test(p_e) for p_e in experiment.test_p]
     watched = [env for env in test if env.p_e in experiment.table_p]
 
     def reading(params):
@@ -201,27 +208,33 @@ def run_trial(
     began = time.perf_counter()
     result = train(
         settings,
-        data.train,
-        data.validation,
+        envs,
+        validation,
         child(seed, trial),
         n_classes=data.n_classes,
         test=watched,
         run=RunOptions(engine=module, observe=reading, **options),
     )
     seconds = time.perf_counter() - began
+    clock.add(result.seconds)
+    with clock.on("evaluation"):
+        evaluated = {
+            "train_accuracy": [module.accuracy(result.params, env) for env in envs],
+            "validation_risk": [float(module.risk(result.params, env)) for env in validation],
+            "validation_accuracy": [module.accuracy(result.params, env) for env in validation],
+            "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
+            **reading(result.params),
+        }
     record = {
         "status": result.status.value,
         "message": result.message,
         "step": result.step,
         "last_step": result.last_step,
         "seconds": round(seconds, 3),
+        "seconds_of": clock.rounded(),
         "audit": result.audit,
         "watched_p_e": experiment.table_p,
-        "train_accuracy": [module.accuracy(result.params, env) for env in data.train],
-        "validation_risk": [float(module.risk(result.params, env)) for env in data.validation],
-        "validation_accuracy": [module.accuracy(result.params, env) for env in data.validation],
-        "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
-        **reading(result.params),
+        **evaluated,
         "settings": experiment.config["algorithms"][algorithm],
         "machine": machine(),
         "history": result.history,

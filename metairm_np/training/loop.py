@@ -15,6 +15,7 @@ from metairm_np._seeds import AUDIT, INIT, NOISE, child
 from metairm_np.mlp import init_mlp
 from metairm_np.training.audit import Audit
 from metairm_np.training.checkpoint import Checkpoint, identity
+from metairm_np.training.clock import Clock
 from metairm_np.training.history import observe, risks, validation_risks
 from metairm_np.training.holding import HoldState
 from metairm_np.training.result import Result, Status, message_of
@@ -59,15 +60,16 @@ def first_state(settings, envs, seed, n_classes):
     return TrainState(0, params, optimizer, StoppingState(), HoldState(), noise)
 
 
-def trajectory(settings, engine, envs, validation, state):
+def trajectory(settings, engine, envs, validation, state, clock=None):
     """Yield each `Step` from `state` on, until the rule stops it, it is complete or diverges."""
     optimizer, rule = optimizer_of(settings), settings.early_stopping
-    status = None
+    status, clock = None, clock or Clock()
     while status is None:
         t, params, moments, stopping, hold, noise = state
-        seen = validation_risks(engine, params, validation)
-        if settings.inner_lr_hold or (rule and rule.samples == "all"):
-            seen["risk"] = risks(engine, params, envs)
+        with clock.on("watching"):
+            seen = validation_risks(engine, params, validation)
+            if settings.inner_lr_hold or (rule and rule.samples == "all"):
+                seen["risk"] = risks(engine, params, envs)
         if rule:
             watched = watched_risks(rule, seen, envs, validation)
             stopping = rule.update(stopping, t, watched, params)
@@ -84,9 +86,10 @@ def trajectory(settings, engine, envs, validation, state):
         elif t == settings.steps:
             status = Status.COMPLETED
         else:
-            value, gradient = engine.value_and_grad(
-                settings.objective, params, envs, l2=settings.l2, **hyper
-            )
+            with clock.on("gradients"):
+                value, gradient = engine.value_and_grad(
+                    settings.objective, params, envs, l2=settings.l2, **hyper
+                )
             if settings.rescale and weight > 1:
                 value, gradient = value / weight, tree_map(lambda g, w=weight: g / w, gradient)
             objective = {"objective": value, "weight": weight}
@@ -184,7 +187,7 @@ def train(
     run = run or RunOptions()
     settings.check_for(len(envs), len(validation))
     state = first_state(settings, envs, seed, n_classes)
-    audit = Audit(stream(child(seed, AUDIT)))
+    audit, clock = Audit(stream(child(seed, AUDIT))), Clock()
     history: list = []
     if run.checkpoint:
         every = (run.audit_every, run.log_every)
@@ -192,7 +195,7 @@ def train(
         whose = identity(settings, run.engine, all_envs, seed, n_classes, every)
         state, audit, history = run.checkpoint.load(whose) or (state, audit, history)
     first = state.step
-    for step in trajectory(settings, run.engine, envs, validation, state):
+    for step in trajectory(settings, run.engine, envs, validation, state, clock):
         t, params, status = step.state.step, step.state.params, step.status
 
         if run.checkpoint and t > first and run.checkpoint.due(t):
@@ -202,12 +205,13 @@ def train(
         if settings.inner_lr_varies:
             row["inner_lr"] = step.hyper["inner_lr"]
         if not step.objective or t % run.log_every == 0:
-            risk = row.get("risk") or risks(run.engine, params, envs)
-            row.update(
-                observe(settings, step.hyper, run.engine, params, envs, validation, test, risk)
-            )
-            if run.observe:
-                row.update(run.observe(params))
+            with clock.on("watching"):
+                risk = row.get("risk") or risks(run.engine, params, envs)
+                row.update(
+                    observe(settings, step.hyper, run.engine, params, envs, validation, test, risk)
+                )
+                if run.observe:
+                    row.update(run.observe(params))
             finite = np.isfinite(risk).all()
         if finite:
             row.update(step.objective)
@@ -216,9 +220,10 @@ def train(
         history.append(row)
 
         if status is not Status.DIVERGED and (status or t % run.audit_every == 0):
-            audit = audit.compare(
-                run.engine, settings.objective, params, envs, l2=settings.l2, **step.hyper
-            )
+            with clock.on("audits"):
+                audit = audit.compare(
+                    run.engine, settings.objective, params, envs, l2=settings.l2, **step.hyper
+                )
             if not audit.passed:
                 status = Status.DIVERGED if np.isnan(audit.largest) else Status.FAILED_AUDIT
 
@@ -231,4 +236,4 @@ def train(
     if status.usable and step.stopping.best is not None:
         kept, params = step.stopping.best_step, step.stopping.best
     message = message_of(status, t, kept, settings.early_stopping, audit)
-    return Result(params, status, message, kept, t, history, audit.summary())
+    return Result(params, status, message, kept, t, history, audit.summary(), clock.rounded())

@@ -37,6 +37,8 @@ class Result:
         One row a step, see `train`.
     audit : dict
         See `Audit.summary`.
+    seconds : dict
+        Where the time went: gradients, watching (risks, accuracies) and audits.
     """
 
     params: list
@@ -46,6 +48,7 @@ class Result:
     last_step: int
     history: list
     audit: dict
+    seconds: dict
 
 
 def message_of(status, step, kept, rule, audit):

@@ -18,6 +18,7 @@ def record(algorithm, seconds, trial=0, status="completed"):
         "setting": None,
         "trial": trial,
         "seconds": seconds,
+        "seconds_of": {"gradients": seconds},
         "status": status,
         "watched_p_e": [0.9],
         "message": "completed 3 steps",

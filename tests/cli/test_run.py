@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,9 @@ def stored(folder):
     records = {}
     for path in sorted((folder / "trials").iterdir()):
         record = json.loads(path.read_text())
-        records[path.name] = {k: v for k, v in record.items() if k not in ("seconds", "crc32")}
+        records[path.name] = {
+            k: v for k, v in record.items() if k not in ("seconds", "seconds_of", "crc32")
+        }
     return records
 
 
@@ -119,6 +122,7 @@ def test_engines_agree_and_have_folders_of_their_own(run):
         done = run("cmnist", *SMALL, "--algorithms", "meta_irm", *more)
         assert done.code == 0, done.err
         assert done.out.startswith(f"engine {engine}, ")
+        assert re.search(r"\ntime: data \d+ %, gradients \d+ %, watching \d+ %, audits", done.out)
         assert "audited against autograd: 3 checks" in done.out  # steps 0, 2 and the last, 4
         folders.add(done.folder)
         records.append(stored(done.folder)["meta_irm-000.json"])

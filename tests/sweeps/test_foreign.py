@@ -120,7 +120,7 @@ def test_what_a_folder_takes_from_one_beside_it_is_checked(tmp_path, monkeypatch
 
 def test_a_searchs_trial_of_other_settings_is_not_taken(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    line = ["search", "cmnist", *OPTIONS, "--algorithms", "v_rex", "--budget", "2"]
+    line = ["search", "cmnist", *OPTIONS, "--algorithms", "v_rex", "--budget", "2", "--trials", "1"]
     assert main(line) == 0
     (folder,) = map(Folder, (tmp_path / "runs").iterdir())
     first, second = folder.names()
