@@ -2,13 +2,13 @@
 
 python benchmarks/compare_frameworks.py [--only TEXT] [--rounds N] [--out DIR] [--table]
 
-Each backend runs in a process of its own, with as many threads as there are cores; PyTorch also with
-one, which is faster where the work is small. The processes take turns in each of N rounds, so that
-what else the machine does hits all alike; a turn is one step and then steps for a tenth of a second
-or longer, whose median counts. Printed and written to DIR/results.json and DIR/results.md: medians; ratios
-to `fast` (the median over the rounds of the ratio within a round); the peak memory beyond the data
-and the parameters; the largest difference from the gradient of `fast`, relative to its largest
-entry; and the share of the measured GEMM rate, see `minimal_work`.
+Each backend runs in a process of its own, with as many threads as there are cores; PyTorch also
+with one, which is faster where the work is small. The processes take turns in each of N rounds, so
+that what else the machine does hits all alike; a turn is one step and then steps for a tenth of a
+second or longer, whose median counts. Printed and written to DIR/results.json and DIR/results.md:
+medians; ratios to `fast` (the median over the rounds of the ratio within a round); the peak memory
+beyond the data and the parameters; the largest difference from the gradient of `fast`, relative to
+its largest entry; and the share of the measured GEMM rate, see `minimal_work`.
 """
 
 import argparse
@@ -197,7 +197,13 @@ def cells(result, name):
     peak, difference = result["peak_mib"][name], result["difference"][name]
     share = shares(result) if name == "fast" else ""
     middle = statistics.median(seconds)
-    return [f"{middle:.3g}", f"{ratio:.1f}", f"{peak:.0f}", f"{difference:.0e}", share]
+    return [
+        f"{middle:.{3 if middle > 0.01 else 5}f}",
+        f"{ratio:.1f}",
+        f"{peak:.0f}",
+        f"{difference:.0e}",
+        share,
+    ]
 
 
 def shares(result):
@@ -214,10 +220,16 @@ def rows_of(result):
             yield [describe(result["case"]), result["case"]["dtype"], name, *cells(result, name)]
 
 
-def summary_row(result):
+def timed(results):
+    """Return the backends that any case was measured with."""
+    known = [{*result["seconds"], *result["failed"]} for result in results["cases"]]
+    return [name for name in TIMED if name in set().union(*known)]
+
+
+def summary_row(result, names):
     """Return a case's row of the summary: `fast`, and how many times as long the others take."""
     found = {name: cells for _, _, name, *cells in rows_of(result)}
-    ratios = [found[name][1] if name in found else "" for name in TIMED[1:]]
+    ratios = [found[name][1] if name in found else "" for name in names[1:]]
     peaks = [found[name][2] for name in ("fast", "PyTorch eager", "JAX jit") if name in found]
     start = [describe(result["case"]), result["case"]["dtype"], found["fast"][0]]
     return [*start, *ratios, found["fast"][4], " / ".join(peaks)]
@@ -225,10 +237,11 @@ def summary_row(result):
 
 def describe(case):
     """Name a case by what is not the default."""
+    case = {**DEFAULT, **case}
     words = [{"meta_irm": "meta-IRM", "irmv1": "IRMv1", "v_rex": "V-REx"}[case["objective"]]]
     words += [case["data"]] * (case["data"] != DEFAULT["data"])
     for key, text in (
-        ("n", "samples each"),
+        ("n", "images each" if case["data"] == DEFAULT["data"] else "samples each"),
         ("envs", "environments"),
         ("classes", "classes"),
         ("inner_steps", "inner steps"),
@@ -260,10 +273,10 @@ def write(results, folder):
     from metairm_np import _storage
     from metairm_np.reports.tables import markdown
 
-    ratios = [f"{name} x" for name in TIMED[1:]]
+    ratios = [f"{name} x" for name in timed(results)[1:]]
     share = "share of GEMM rate"
     short = ["one step's gradient", "dtype", "fast, s", *ratios, share, "peak MiB"]
-    summary = markdown(short, [summary_row(result) for result in results["cases"]])
+    summary = markdown(short, [summary_row(result, timed(results)) for result in results["cases"]])
     head = ["step", "dtype", "backend", "seconds", "ratio", "peak MiB", "difference", share]
     whole = markdown(head, [row for result in results["cases"] for row in rows_of(result)])
     _storage.write_json(folder / "results.json", results, indent=1)
@@ -294,8 +307,10 @@ def main():
         if args.only not in f"{describe(case)} {case['dtype']}":
             continue
         result = measure(case, args.rounds, threads)
-        others = [other for other in results["cases"] if other["case"] != case]
-        results["cases"] = sorted([*others, result], key=lambda one: CASES.index(one["case"]))
+        others = [one for one in results["cases"] if {**DEFAULT, **one["case"]} != case]
+        results["cases"] = sorted(
+            [*others, result], key=lambda one: CASES.index({**DEFAULT, **one["case"]})
+        )
         write(results, args.out)
         for row in rows_of(result):
             print(" | ".join(row), flush=True)

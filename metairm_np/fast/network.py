@@ -1,11 +1,11 @@
 """The perceptron's derivatives in closed form; the numbers are the lines of docs/derivation.md.
 
 The first column of x is 1 and the first row of W_1 is b_1: the largest matrix product adds its
-bias for nothing, and the b of layer 1 is None. x is a `Samples`, all else are arrays. m is the number of samples, H_l the width of layer
-l, L the number of layers; h[l] and mask[l] are between layers l and l + 1, and params[l] is layer
-l + 1. `work` (a `Workspace`) lends the arrays that are written, so that nothing large is allocated
-and everything stays in cache. Gradients are sums over the samples and are added to `total`, a list
-of (dW, db).
+bias for nothing, and the b of layer 1 is None. x is a `Samples`, all else are arrays. m is the
+number of samples, H_l the width of layer l, L the number of layers; h[l] and mask[l] are between
+layers l and l + 1, and params[l] is layer l + 1. `work` (a `Workspace`) lends the arrays that are
+written, so that nothing large is allocated and everything stays in cache. Gradients are sums over
+the samples and are added to `total`, a list of (dW, db).
 """
 
 from typing import NamedTuple

@@ -22,8 +22,8 @@ class Cut(NamedTuple):
 
     pieces : list of (x, rows, place)
         See `network.Samples`; x may lack its column of ones.
-    y : list of arrays
-        The labels, one array a piece.
+    y : (m,) array of int
+        The labels.
     m : int
         The number of samples.
     before : int
@@ -69,7 +69,9 @@ class Plan:
                 for first in range(0, len(block.y), step):
                     x = block.x[first : first + step]
                     x = narrow(x) if self.ones and len(x) < len(block.x) else x
-                    add_piece(cuts, x, block.y[first:], start, rows)
+                    add_piece(cuts, x, block.y[first : first + step], start, rows)
+        # one piece's labels are a view
+        cuts = [c._replace(y=np.concatenate(c.y) if c.y[1:] else c.y[0]) for c in cuts]
         n_parts = max(1, min(PARTS, len(cuts) // CHUNKS))
         # every n_parts-th cut, because the later ones of a group are wider
         self.parts = [cuts[p::n_parts] for p in range(n_parts)]
@@ -116,7 +118,7 @@ def add_piece(cuts, x, y, start, rows):
     last = cuts[-1]
     here = slice(last.m, last.m + len(x))
     last.pieces.append((x, here, slice(start, start + x.shape[1])))
-    last.y.append(y[: len(x)])
+    last.y.append(y)
     cuts[-1] = last._replace(m=here.stop)
 
 

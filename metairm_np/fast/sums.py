@@ -128,9 +128,8 @@ def run(cuts, ones, kernel, n_totals, copies, cache, known):
     work, value = workspace(dtype), 0.0
     totals = [Theta.zeros(copies[0].sizes, dtype) for _ in range(n_totals)]
     thetas, sums = ([theta.bordered() for theta in many] for many in (copies, totals))
-    for pieces, labels, m, before in cuts:
+    for pieces, y, m, before in cuts:
         x = Samples(m, pieces if ones else with_ones(pieces, m, work))
-        y = labels[0] if len(labels) == 1 else np.concatenate(labels)
         hidden = cache and cache.arrays(before, m)
         found = known and hidden is not None
         value += kernel(Chunk(x, y, thetas, sums, hidden, found, work))

@@ -51,7 +51,7 @@ class Theta:
         return self.vector[self.layers[0].size :]
 
     def bordered(self):
-        """The layers as `network` takes them: the first with b in W, then (W, b)."""
+        """Return the layers as `network` takes them: the first with b in W, then (W, b)."""
         first, *others = self.layers
         return [(first, None), *((A[1:], A[0]) for A in others)]
 
