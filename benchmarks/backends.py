@@ -5,6 +5,7 @@ list of arrays.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from metairm_np.fast import _blas
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-HIDDEN = 256
 HYPER = {
     "meta_irm": {"inner_lr": 1.6, "std_weight": 0.14},
     "irmv1": {"penalty_weight": 1e4},
@@ -24,7 +24,24 @@ HYPER = {
 
 
 def problem(case):
-    """Make parameters and environments: Colored MNIST, with images drawn again if need be."""
+    """Make parameters and environments."""
+    k = case["classes"]
+    envs = colored_mnist(case) if case["data"] == "Colored MNIST" else dense(case)
+    sizes = (envs[0].shape[1], *case["hidden"], 1 if k == 2 else k)
+    return init_mlp(sizes, 0, case["dtype"], "fan_in"), envs
+
+
+def dense(case):
+    """Make environments with no zeros, as sentences are: 100 columns, labels at random."""
+    k, n, rng = case["classes"], case["n"], np.random.default_rng(0)
+    return [
+        Environment(rng.normal(0, 0.3, (n, 100)).astype(case["dtype"]), rng.integers(k, size=n))
+        for _ in range(case["envs"])
+    ]
+
+
+def colored_mnist(case):
+    """Make environments of Colored MNIST, with images drawn again if need be."""
     k, n, rng, mnist = case["classes"], case["n"], np.random.default_rng(0), load_mnist14()
     pixel = (np.arange(256) / 255).astype(case["dtype"])
     envs = []
@@ -35,8 +52,7 @@ def problem(case):
         y = (c + (rng.random(n) < 0.25)) % k
         z = (y + (rng.random(n) < 0.1 * (1 + e % 2))) % k
         envs.append(Environment.painted(grey, z, k, y))
-    params = init_mlp((196 * k, HIDDEN, 1 if k == 2 else k), 0, case["dtype"], "fan_in")
-    return params, envs
+    return envs
 
 
 def hyper_of(case):
@@ -63,12 +79,12 @@ def with_numpy(engine, dense):
     return prepare
 
 
-def torch_eager(case):
+def torch_eager(case, threads=None):
     """PyTorch, eager, `create_graph=True`."""
     import torch
     from cross_framework.torch_backend import Backend
 
-    torch.set_num_threads(_blas.cores())
+    torch.set_num_threads(threads or _blas.cores())
     backend, (params, envs) = Backend(), problem(case)
     theta, envs = backend.tensors(params), backend.data(envs)
 
@@ -144,7 +160,7 @@ def jax_jit(case):
 def gemm(case):
     """Not a gradient: the products of a dense greyscale first layer, there and back."""
     rng, n = np.random.default_rng(0), 25_000
-    shapes = (n, 196), (196, HIDDEN), (n, HIDDEN)
+    shapes = (n, 196), (196, 256), (n, 256)
     x, W, h = (rng.random(shape).astype(case["dtype"]) for shape in shapes)
     g = np.empty_like(W)
 
@@ -159,6 +175,7 @@ def gemm(case):
 BACKENDS = {
     "fast": with_numpy(fast, dense=False),
     "PyTorch eager": torch_eager,
+    "PyTorch 1 thread": partial(torch_eager, threads=1),
     "torch.compile": torch_compiled,
     "JAX jit": jax_jit,
     "autograd": with_numpy(spec, dense=True),

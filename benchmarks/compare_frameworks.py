@@ -2,12 +2,13 @@
 
 python benchmarks/compare_frameworks.py [--only TEXT] [--rounds N] [--out DIR] [--table]
 
-Each backend runs in a process of its own, with as many threads as there are cores. The processes
-take turns in each of N rounds, so that what else the machine does hits all alike; of a turn's two
-steps the second counts. Printed and written to DIR/results.json and DIR/results.md: medians; ratios
-to `fast` (the median over the rounds of the ratio within a round); the peak memory beyond the data
-and the parameters; the largest difference from the gradient of `fast`, relative to its largest
-entry; and the share of the measured GEMM rate, see `minimal_work`.
+Each backend runs in a process of its own, with as many threads as there are cores; PyTorch also
+with one, which is faster where the work is small. The processes take turns in each of N rounds, so
+that what else the machine does hits all alike; a turn is one step and then steps for a tenth of a
+second or longer, whose median counts. Printed and written to DIR/results.json and DIR/results.md:
+medians; ratios to `fast` (the median over the rounds of the ratio within a round); the peak memory
+beyond the data and the parameters; the largest difference from the gradient of `fast`, relative to
+its largest entry; and the share of the measured GEMM rate, see `minimal_work`.
 """
 
 import argparse
@@ -23,22 +24,35 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-DEFAULT = {"objective": "meta_irm", "classes": 2, "n": 25_000, "envs": 2, "inner_steps": 1}
+DEFAULT = {
+    "objective": "meta_irm",
+    "data": "Colored MNIST",
+    "classes": 2,
+    "n": 25_000,
+    "envs": 2,
+    "inner_steps": 1,
+    "hidden": [256],
+}
 VARIANTS = [
     {},
     {"classes": 10},
+    {"n": 100, "hidden": [32]},
+    {"n": 250},
     {"objective": "irmv1"},
     {"objective": "v_rex"},
     {"n": 2_500},
-    {"inner_steps": 5},
     {"envs": 8, "n": 2_500},
+    {"hidden": [256, 256]},
+    {"data": "dense, 100 columns", "n": 30_000, "hidden": [300]},
+    {"inner_steps": 5},
     {"classes": 5},
     {"n": 100_000},
 ]
 DTYPES = ("float32", "float64")
 CASES = [{**DEFAULT, **variant, "dtype": dtype} for variant in VARIANTS for dtype in DTYPES]
-TIMED = ("fast", "PyTorch eager", "torch.compile", "JAX jit", "autograd")
-COMPILED = CASES[:8]  # torch.compile takes half a minute a case
+TIMED = ("fast", "PyTorch eager", "PyTorch 1 thread", "torch.compile", "JAX jit", "autograd")
+COMPILED = [case for case in CASES if case["n"] == DEFAULT["n"]]  # it takes half a minute a case
+TURN = 0.1  # seconds, at least
 
 
 # ---- one backend in its own process --------------------------------------------------------------
@@ -63,10 +77,12 @@ def work(name, case, folder):
     for line in sys.stdin:
         if line.strip() == "finish":
             break
-        step()
-        began = time.perf_counter()
-        gradient = step()
-        print(json.dumps(time.perf_counter() - began), flush=True)
+        gradient, seconds = step(), []
+        while sum(seconds) < TURN:
+            began = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - began)
+        print(json.dumps(statistics.median(seconds)), flush=True)
     if gradient:
         entries = [part.ravel().astype(np.float64) for part in gradient]
         np.save(Path(folder) / f"{name}.npy", np.concatenate(entries))
@@ -114,10 +130,7 @@ def measure(case, rounds, threads):
     """Run all backends on one case, and return what was measured."""
     workers, seconds, failed, peak = {}, {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in (
-            *TIMED,
-            "GEMM",
-        ):  # one at a time: to make data and compile keeps all cores busy
+        for name in (*TIMED, "GEMM"):  # one at a time: making data and compiling take all cores
             if name == "torch.compile" and case not in COMPILED:
                 continue
             worker = Worker(name, case, folder, threads)
@@ -157,15 +170,18 @@ def differences(folder, workers):
 
 def minimal_work(case):
     """Return the flops of the first layer's products, on 196 columns and on those `fast` takes."""
-    from backends import HIDDEN, problem
+    from backends import problem
 
     _, envs = problem({**case, "dtype": "float32"})
     E, T = case["envs"], case["inner_steps"]
     products = E * (2 * T + 2 * (E - 1) + 2 * T) if case["objective"] == "meta_irm" else 2 * E
     blocks = [block for env in envs for group in env.groups for block in group.blocks]
-    columns = sum(block.x.size - len(block.y) for block in blocks) / sum(map(len, envs))  # no ones
-    each = products * 2 * case["n"] * HIDDEN
-    sizes = {"greyscale": each * 196, "taken": each * columns}
+    ones = [group.ones for env in envs for group in env.groups for _ in group.blocks]
+    entries = sum(b.x.size - one * len(b.y) for b, one in zip(blocks, ones))
+    columns = entries / sum(map(len, envs))
+    each = products * 2 * case["n"] * case["hidden"][0]
+    width = 196 if case["data"] == DEFAULT["data"] else columns
+    sizes = {"greyscale": each * width, "taken": each * columns}
     return {"products": products, "columns": columns, **sizes}
 
 
@@ -181,7 +197,13 @@ def cells(result, name):
     peak, difference = result["peak_mib"][name], result["difference"][name]
     share = shares(result) if name == "fast" else ""
     middle = statistics.median(seconds)
-    return [f"{middle:.3f}", f"{ratio:.1f}", f"{peak:.0f}", f"{difference:.0e}", share]
+    return [
+        f"{middle:.{3 if middle > 0.01 else 5}f}",
+        f"{ratio:.1f}",
+        f"{peak:.0f}",
+        f"{difference:.0e}",
+        share,
+    ]
 
 
 def shares(result):
@@ -198,10 +220,16 @@ def rows_of(result):
             yield [describe(result["case"]), result["case"]["dtype"], name, *cells(result, name)]
 
 
-def summary_row(result):
+def timed(results):
+    """Return the backends that any case was measured with."""
+    known = [{*result["seconds"], *result["failed"]} for result in results["cases"]]
+    return [name for name in TIMED if name in set().union(*known)]
+
+
+def summary_row(result, names):
     """Return a case's row of the summary: `fast`, and how many times as long the others take."""
     found = {name: cells for _, _, name, *cells in rows_of(result)}
-    ratios = [found[name][1] if name in found else "" for name in TIMED[1:]]
+    ratios = [found[name][1] if name in found else "" for name in names[1:]]
     peaks = [found[name][2] for name in ("fast", "PyTorch eager", "JAX jit") if name in found]
     start = [describe(result["case"]), result["case"]["dtype"], found["fast"][0]]
     return [*start, *ratios, found["fast"][4], " / ".join(peaks)]
@@ -209,14 +237,17 @@ def summary_row(result):
 
 def describe(case):
     """Name a case by what is not the default."""
+    case = {**DEFAULT, **case}
     words = [{"meta_irm": "meta-IRM", "irmv1": "IRMv1", "v_rex": "V-REx"}[case["objective"]]]
+    words += [case["data"]] * (case["data"] != DEFAULT["data"])
     for key, text in (
-        ("n", "images each"),
+        ("n", "images each" if case["data"] == DEFAULT["data"] else "samples each"),
         ("envs", "environments"),
         ("classes", "classes"),
         ("inner_steps", "inner steps"),
     ):
         words += [f"{case[key]:,} {text}"] * (case[key] != DEFAULT[key])
+    words += [f"hidden {'-'.join(map(str, case['hidden']))}"] * (case["hidden"] != [256])
     return ", ".join(words)
 
 
@@ -242,10 +273,10 @@ def write(results, folder):
     from metairm_np import _storage
     from metairm_np.reports.tables import markdown
 
-    ratios = [f"{name} x" for name in TIMED[1:]]
+    ratios = [f"{name} x" for name in timed(results)[1:]]
     share = "share of GEMM rate"
     short = ["one step's gradient", "dtype", "fast, s", *ratios, share, "peak MiB"]
-    summary = markdown(short, [summary_row(result) for result in results["cases"]])
+    summary = markdown(short, [summary_row(result, timed(results)) for result in results["cases"]])
     head = ["step", "dtype", "backend", "seconds", "ratio", "peak MiB", "difference", share]
     whole = markdown(head, [row for result in results["cases"] for row in rows_of(result)])
     _storage.write_json(folder / "results.json", results, indent=1)
@@ -276,8 +307,10 @@ def main():
         if args.only not in f"{describe(case)} {case['dtype']}":
             continue
         result = measure(case, args.rounds, threads)
-        others = [other for other in results["cases"] if other["case"] != case]
-        results["cases"] = sorted([*others, result], key=lambda one: CASES.index(one["case"]))
+        others = [one for one in results["cases"] if {**DEFAULT, **one["case"]} != case]
+        results["cases"] = sorted(
+            [*others, result], key=lambda one: CASES.index({**DEFAULT, **one["case"]})
+        )
         write(results, args.out)
         for row in rows_of(result):
             print(" | ".join(row), flush=True)

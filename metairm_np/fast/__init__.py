@@ -4,7 +4,9 @@ docs/derivation.md derives it, line by line:
 
     network.py     lines 1 to 7: the risk, its gradient and its Hessian times a vector
     objectives.py  lines 8 to 15: the inner steps, the way back through them, and the objectives
-    sums.py        what cuts environments into chunks, runs them in threads and adds up
+    theta.py       parameters as one vector
+    plan.py        how an environment is cut into chunks
+    sums.py        what runs the chunks in threads and adds up
 
 The functions here have the signatures and the numbers of their namesakes in `metairm_np.spec`, up
 to rounding, and raise the same errors.
@@ -22,6 +24,7 @@ from metairm_np._autodiff import tree_map
 from metairm_np.environments import Environment
 from metairm_np.fast import objectives
 from metairm_np.fast.sums import threads
+from metairm_np.fast.theta import Theta
 from metairm_np.mlp import Params, squared_norm
 
 __all__ = [
@@ -81,7 +84,7 @@ def value_and_grad(
     value, gradient = objectives.OBJECTIVES[name](theta, envs, **hyper)
     if l2:
         value += l2 * float(squared_norm(theta))
-        gradient = objectives.plus(gradient, 2 * l2, theta)
+        gradient.add(2 * l2, theta)
     return value, tree_map(lambda part, g: g.astype(part.dtype, copy=False), params, gradient)
 
 
@@ -112,9 +115,8 @@ def risks(params: Params, envs: Sequence[Environment]) -> np.ndarray:
     -------
     (E,) array
     """
-    params, envs = _ready(params, envs)
-    dtype = params[0][0].dtype
-    return np.array([objectives.risk_and_accuracy(params, env)[0] for env in envs], dtype)
+    theta, envs = _ready(params, envs)
+    return _risks([(theta, env) for env in envs], theta.vector.dtype)
 
 
 def accuracy(params: Params, env: Environment) -> float:
@@ -130,8 +132,8 @@ def accuracy(params: Params, env: Environment) -> float:
     float
         From 0 to 1; a binary tie counts as class 0.
     """
-    params, (env,) = _ready(params, [env])
-    return float(objectives.risk_and_accuracy(params, env)[1])
+    theta, (env,) = _ready(params, [env])
+    return float(objectives.risk_and_accuracy(theta, env)[1])
 
 
 def irmv1_penalty(params: Params, env: Environment) -> float:
@@ -150,8 +152,8 @@ def irmv1_penalty(params: Params, env: Environment) -> float:
     -----
     (d/dw R^e(w f_theta) at w = 1)^2, in Eq. 2.
     """
-    params, (env,) = _ready(params, [env])
-    return float(objectives.penalty_slope(params, env)[1] ** 2)
+    theta, (env,) = _ready(params, [env])
+    return float(objectives.penalty_slope(theta, env)[1] ** 2)
 
 
 def hessian_vector_product(params: Params, env: Environment, vector: Params) -> Params:
@@ -169,8 +171,8 @@ def hessian_vector_product(params: Params, env: Environment, vector: Params) -> 
     list of (W, b)
     """
     theta, (env,) = _ready(params, [env])
-    vector = tree_map(lambda part, v: v.astype(part.dtype, copy=False), theta, vector)
-    return objectives.hessian_vector_products(theta, env, [vector])[0]
+    vector = Theta.of(vector, theta.vector.dtype)
+    return list(objectives.hessian_vector_products(theta, env, [vector])[0])
 
 
 @_checks.checked()
@@ -210,7 +212,7 @@ def adapt(
     """
     theta, (env,) = _ready(params, [env])
     inner = objectives.InnerLoop(env, inner_lr, inner_steps, inner_l2, gradient_noise)
-    return objectives.trajectory(theta, inner)[-1]
+    return list(objectives.trajectory(theta, inner)[-1])
 
 
 @_checks.checked(2)
@@ -251,14 +253,19 @@ def meta_losses(
     -----
     R_j(theta'_i) is Eq. 4.
     """
-    params, envs = _ready(params, envs)
+    theta, envs = _ready(params, envs)
     pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
     adapted = {}
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
         inner = objectives.InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise)
-        adapted[i] = objectives.trajectory(params, inner)[-1]
-    return np.array([risk(adapted[i], envs[j]) for i, j in pairs])
+        adapted[i] = objectives.trajectory(theta, inner)[-1]
+    return _risks([(adapted[i], envs[j]) for i, j in pairs], theta.vector.dtype)
+
+
+def _risks(of, dtype):
+    """Return the risks of pairs of parameters and environments."""
+    return np.array([objectives.risk_and_accuracy(*pair)[0] for pair in of], dtype)
 
 
 def _ready(params, envs):
@@ -269,5 +276,4 @@ def _ready(params, envs):
     arrays = [part for pair in params for part in pair]
     dtype = np.result_type(*[part.dtype for part in arrays], *[env.dtype for env in envs])
     dtype = np.float32 if dtype == np.float32 else np.float64
-    theta = tree_map(lambda part: part.astype(dtype, copy=False), params)
-    return theta, [env.astype(dtype) for env in envs]
+    return Theta.of(params, dtype), [env.astype(dtype) for env in envs]

@@ -11,33 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from metairm_np import spec
-from metairm_np._autodiff import tree_map
 from metairm_np._checks import checked
 from metairm_np.environments import Environment
 from metairm_np.fast import network
-from metairm_np.fast.sums import ActivationCache, sum_over, zeros
+from metairm_np.fast.sums import ActivationCache, for_each, sum_over
+from metairm_np.fast.theta import Theta
 
 # ---- one environment -----------------------------------------------------------------------------
-
-
-def scaled(factor, theta):
-    """Return factor * theta."""
-    factor = float(factor)  # a Python number leaves float32 as it is
-    return tree_map(lambda part: factor * part, theta)
-
-
-def plus(theta, factor, v):
-    """Return theta + factor * v."""
-    factor = float(factor)
-    return tree_map(lambda p, q: p + factor * q, theta, v)
-
-
-def weighted_sum(weights, thetas):
-    """Return sum_e weights[e] thetas[e]."""
-    total = scaled(weights[0], thetas[0])
-    for weight, theta in zip(weights[1:], thetas[1:]):
-        total = plus(total, weight, theta)
-    return total
 
 
 def risk_and_accuracy(params, env):
@@ -63,7 +43,8 @@ def gradient(params, env, cache=None):
         return float(loss.sum())
 
     loss, (total,) = sum_over(kernel, env, [params], 1, cache)
-    return loss / len(env), scaled(1 / len(env), total)
+    total.vector *= 1 / len(env)
+    return loss / len(env), total
 
 
 def hessian_vector_products(params, env, vectors, cache=None):
@@ -80,26 +61,43 @@ def hessian_vector_products(params, env, vectors, cache=None):
         return 0.0
 
     _, totals = sum_over(kernel, env, [params, *vectors], len(vectors), cache)
-    return [scaled(1 / len(env), total) for total in totals]
+    for total in totals:
+        total.vector *= 1 / len(env)
+    return totals
 
 
 # ---- the baselines -------------------------------------------------------------------------------
 
 
+def weighted_sum(weights, thetas):
+    """Return sum_e weights[e] thetas[e]."""
+    total = thetas[0].times(float(weights[0]))
+    for weight, theta in zip(weights[1:], thetas[1:]):
+        total.add(weight, theta)
+    return total
+
+
 @checked(1)
 def erm(params, envs):
     """Return sum_e R^e."""
-    value, total = 0.0, zeros(params)
-    for env in envs:
-        R, g = gradient(params, env)
-        value, total = value + R, plus(total, 1, g)
+    value, total = 0.0, None
+    for R, g in for_each(lambda env: gradient(params, env), envs, params, envs):
+        value, total = value + R, accumulated(total, g)
     return value, total
+
+
+def accumulated(total, g):
+    """Return total + g; the total may be None, and is changed in place."""
+    if total is None:
+        return g
+    total.add(1, g)
+    return total
 
 
 @checked(2)
 def v_rex(params, envs, penalty_weight):
     """(12) Return sum_e R^e + penalty_weight Var_e R^e; d Var / d R^e = 2 (R^e - mean R) / E."""
-    R, g = zip(*[gradient(params, env) for env in envs])
+    R, g = zip(*for_each(lambda env: gradient(params, env), envs, params, envs))
     E, mean = len(R), sum(R) / len(R)
     value = sum(R) + penalty_weight * float(spec.variance(np.array(R)))
     return value, weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
@@ -111,7 +109,7 @@ def mm_rex(params, envs, lambda_min):
 
     Environments that tie for the maximum share its derivative.
     """
-    R, g = zip(*[gradient(params, env) for env in envs])
+    R, g = zip(*for_each(lambda env: gradient(params, env), envs, params, envs))
     weight = 1 - len(R) * lambda_min
     weights = [lambda_min + weight * (r == max(R)) / R.count(max(R)) for r in R]
     return weight * max(R) + lambda_min * sum(R), weighted_sum(weights, g)
@@ -135,11 +133,12 @@ def irmv1(params, envs, penalty_weight):
 
     d (delta . f) / d f = delta + (d delta / d f) f.
     """
-    value, total, cache = 0.0, zeros(params), ActivationCache(params, envs)
-    for env in envs:
+
+    def one(env):
+        cache = ActivationCache(params, env)
         R, s = penalty_slope(params, env, cache)
 
-        def kernel(c, s=s):
+        def kernel(c):
             activations = c.forward()
             f = activations.f
             _, delta = network.loss_and_slope(f, c.y)
@@ -148,7 +147,12 @@ def irmv1(params, envs, penalty_weight):
             return 0.0
 
         _, (g,) = sum_over(kernel, env, [params], 1, cache)
-        value, total = value + float(R + penalty_weight * s**2), plus(total, 1 / len(env), g)
+        g.vector *= 1 / len(env)
+        return float(R + penalty_weight * s**2), g
+
+    value, total = 0.0, None
+    for F, g in for_each(one, envs, params, envs):
+        value, total = value + F, accumulated(total, g)
     return value, total
 
 
@@ -167,9 +171,7 @@ class InnerLoop(NamedTuple):
 
     def noisy(self, t, v):
         """Return m_t v in the dtype of v."""
-        if self.noise is None:
-            return v
-        return tree_map(lambda m, p: np.multiply(m, p, dtype=p.dtype), self.noise[t], v)
+        return v if self.noise is None else v.times(self.noise[t])
 
 
 def trajectory(params, inner):
@@ -180,8 +182,9 @@ def trajectory(params, inner):
     thetas = [params]
     for t in range(inner.steps):
         _, g = gradient(thetas[-1], inner.env, inner.cache)
-        g = inner.noisy(t, plus(g, 2 * inner.l2, thetas[-1]))
-        thetas.append(plus(thetas[-1], -inner.lr, g))
+        if inner.l2:
+            g.add(2 * inner.l2, thetas[-1])
+        thetas.append(thetas[-1].plus(-inner.lr, inner.noisy(t, g)))
     return thetas
 
 
@@ -196,10 +199,10 @@ def step_back(vectors, t, theta, inner):
     """(10) Return v - alpha (H_i(theta_t) + 2 mu) (m_t v) for each v of `vectors`."""
     us = [inner.noisy(t, v) for v in vectors]
     Hus = hessian_vector_products(theta, inner.env, us, inner.cache)
-    return [
-        plus(plus(v, -inner.lr, Hu), -2 * inner.lr * inner.l2, u)
-        for v, Hu, u in zip(vectors, Hus, us)
-    ]
+    for u, Hu in zip(us, Hus):
+        if inner.l2:
+            Hu.add(2 * inner.l2, u)
+    return [v.plus(-inner.lr, Hu) for v, Hu in zip(vectors, Hus)]
 
 
 def unit(L):
@@ -211,33 +214,30 @@ def unit(L):
     return max(1.0, math.ldexp(0.5, math.frexp(widest)[1]))
 
 
-def converted(theta, before, now):
-    """Return a sum in the unit `before` in the unit `now`."""
-    return theta if before == now else scaled(before / now, theta)
+def meta_loss_sums(theta, envs):
+    """(11) Return the R_j, sum_j grad R_j and sum_j (R_j - R_ref) grad R_j, in `unit`, at theta.
 
-
-def meta_loss_sums(theta, envs, L):
-    """(11) Return sum_j grad R_j and sum_j (R_j - L_ref) grad R_j at theta; add the R_j to `L`.
-
-    For a single j only the first, for the second is a multiple of it. The second is in `unit`.
+    R_ref is the first R_j; for a single j the last sum is 0 and left out.
     """
-    plain, weighted = zeros(theta), zeros(theta)
-    for env in envs:
-        before, (loss, g) = unit(L), gradient(theta, env)
-        L.append(loss)
-        weighted = converted(weighted, before, unit(L))
-        plain, weighted = plus(plain, 1, g), plus(weighted, (loss - L[0]) / unit(L), g)
-    return [plain, weighted] if len(envs) > 1 else [plain]
+    R, plain = gradient(theta, envs[0])
+    losses, weighted = [R], Theta.zeros(theta.sizes, theta.vector.dtype) if envs[1:] else None
+    for env in envs[1:]:
+        before, (R, g) = unit(losses), gradient(theta, env)
+        losses.append(R)
+        plain.add(1, g)
+        weighted.scale(before / unit(losses))
+        weighted.add((R - losses[0]) / unit(losses), g)
+    return losses, [plain, weighted] if envs[1:] else [plain]
 
 
-def pulled_back_sums(params, others, L, inner, first_order):
+def pulled_back_sums(params, others, inner, first_order):
     """(8)-(10) Return the `meta_loss_sums` at theta', pulled back to theta.
 
     The trajectory is a local of this function, so that its memory is free for the next environment.
     """
     thetas = trajectory(params, inner)
-    vectors = meta_loss_sums(thetas[-1], others, L)
-    return vectors if first_order else pull_back(vectors, thetas, inner)
+    losses, vectors = meta_loss_sums(thetas[-1], others)
+    return losses, vectors if first_order else pull_back(vectors, thetas, inner)
 
 
 @checked(2)
@@ -260,20 +260,26 @@ def meta_irm(
     mean L), kappa = lambda / (P sigma), is known only after the last meta-loss. But it is affine in
     L_ij, so that two sums over j are enough, of grad R_j and of (L_ij - L_ref) grad R_j, and memory
     does not grow with the number of environments. L_ref, the first meta-loss, keeps the second sum
-    small.
+    small; it is the first meta-loss of i until all i are known.
     """
     pairs = spec.all_pairs(len(envs), same_env) if pairs is None else pairs
-    L, cache = [], ActivationCache(params, envs)
-    plain, weighted = zeros(params), zeros(params)
-    for i in sorted({i for i, _ in pairs}):
+
+    def one(i):
         noise = None if gradient_noise is None else gradient_noise[i]
+        cache = ActivationCache(params, envs[i])
         inner = InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise, cache)
         others = [envs[j] for first, j in pairs if first == i]
+        return pulled_back_sums(params, others, inner, first_order)
+
+    L, plain, weighted = [], None, Theta.zeros(params.sizes, params.vector.dtype)
+    for losses, vectors in for_each(one, sorted({i for i, _ in pairs}), params, envs):
         before = unit(L)
-        one, *two = pulled_back_sums(params, others, L, inner, first_order)
-        plain, weighted = plus(plain, 1, one), converted(weighted, before, unit(L))
-        factor = 1 if two else (L[-1] - L[0]) / unit(L)
-        weighted = plus(weighted, factor, [*two, one][0])
+        L += losses
+        weighted.scale(before / unit(L))
+        weighted.add((losses[0] - L[0]) / unit(L), vectors[0])
+        for vector in vectors[1:]:
+            weighted.add(unit(losses) / unit(L), vector)
+        plain = accumulated(plain, vectors[0])
     offsets = np.array(L) - L[0]  # exactly 0 where all are equal, and then so is sigma
     sigma = float(spec.sigma(offsets))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0

@@ -1,24 +1,24 @@
-"""Sums over samples: cut into parts that run in threads, and these into chunks that stay in cache.
+"""Sums over samples: the parts of a `Plan` run in threads, and their chunks one after the other.
 
-How the work is cut depends on the data and the model alone, and the parts are added in their order:
-results have the same bits for any number of threads.
+The plan depends on the data and the model alone, and the parts are added in their order: results
+have the same bits for any number of threads.
 """
 
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
 
-from metairm_np.environments._packing import Group
 from metairm_np.fast import _blas, network
-from metairm_np.fast.network import Workspace
+from metairm_np.fast.network import Samples, Workspace
+from metairm_np.fast.plan import PARTS, plan_of
+from metairm_np.fast.theta import Theta
 
-CHUNK_BYTES = 2**19  # of the widest layer's values for the samples of a chunk
-PARTS = 8  # of an environment, at least, if it has as many chunks
 CACHE_BYTES = 2**25  # a thread, for activations that are needed again
+SMALL = 2**14  # values of the widest layer: for fewer, threads take longer than one alone
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -30,7 +30,7 @@ class Chunk(NamedTuple):
     another pass at thetas[0].
     """
 
-    x: np.ndarray  # (m, 1 + c), the first column 1
+    x: Samples
     y: np.ndarray  # (m,)
     thetas: list
     totals: list
@@ -44,14 +44,6 @@ class Chunk(NamedTuple):
         return forward(self.thetas[0], self.x, self.work, self.hidden)
 
 
-class Part(NamedTuple):
-    """Some samples of one group, in chunks, and theta for the group's columns."""
-
-    group: Group
-    chunks: list  # (x, y, number of samples before them)
-    thetas: list
-
-
 class ActivationCache:
     """Room for the hidden activations of one environment at one theta.
 
@@ -59,11 +51,10 @@ class ActivationCache:
     the next cache, so that only one may be in use at a time.
     """
 
-    def __init__(self, params, envs):
-        self.widths = [W.shape[1] for W, _ in params[:-1]]
-        most = CACHE_BYTES * threads() // envs[0].dtype.itemsize
-        size = min(most, max(map(len, envs)) * sum(self.widths))
-        self.flat = workspace(envs[0].dtype)("cache", 1, size)[0]
+    def __init__(self, theta, env):
+        self.widths = theta.sizes[1:-1]
+        most = CACHE_BYTES * threads() // env.dtype.itemsize
+        self.flat = workspace(env.dtype)("cache", 1, min(most, len(env) * sum(self.widths)))[0]
         self.env = self.theta = None
 
     def holds(self, env, theta):
@@ -100,106 +91,109 @@ def sum_over(kernel, env, thetas, n_totals=0, cache=None):
     kernel : callable
         Returns a number, or an array, for a Chunk and adds to its totals.
     env : Environment
-    thetas : list of params
+    thetas : list of Theta
         What the kernel needs: the parameters first, then vectors of their shape.
     n_totals : int, default 0
-        How many lists of (dW, db) the kernel adds to.
+        How many Thetas the kernel adds to.
     cache : ActivationCache, optional
         Where to keep the activations, and where to find them if the last call had the same
         environment and thetas[0].
 
     Returns
     -------
-    number, totals
+    number, list of Theta
     """
-    parts = cut(env, thetas)
+    plan = plan_of(env, thetas[0].sizes)
     known = cache is not None and cache.holds(env, thetas[0])
-    errors = np.geterr()  # threads start with NumPy's defaults, not with the caller's
+    copies = [plan.copy(theta) for theta in thetas]
 
-    def run_part(part):
-        with np.errstate(**errors):
-            return run(part, kernel, n_totals, cache, known)
+    def run_part(cuts):
+        return run(cuts, plan.ones, kernel, n_totals, copies, cache, known)
 
     with _blas.one_thread():
-        workers = map if len(parts) == 1 or threads() == 1 else _pool(threads()).map
-        done = list(workers(run_part, parts))
+        done = iter(in_threads(run_part, plan.parts))
+        value, sums = next(done)
+        for more, totals in done:
+            value = value + more
+            for one, other in zip(sums, totals):
+                one.add(1, other)
     if cache is not None:
         cache.env, cache.theta = env, thetas[0]
-    sums = [zeros(thetas[0]) for _ in range(n_totals)]
-    for part, (_, totals) in zip(parts, done):
-        for whole, total in zip(sums, totals):
-            add(whole, part.group.columns, total)
-    return sum(value for value, _ in done), sums
+    return value, [plan.whole(total, thetas[0].sizes) for total in sums]
 
 
-def cut(env, thetas):
-    """Cut an environment into parts."""
-    widest = max(W.shape[1] for W, _ in thetas[0])
-    rows = max(16, CHUNK_BYTES // (widest * env.dtype.itemsize))
-    share = -(-PARTS // len(env.groups))
-    parts, before = [], 0
-    for group in env.groups:
-        chunks = []
-        for x, y, _ in group.blocks:
-            for start in range(0, len(y), rows):
-                chunks.append((x[start : start + rows], y[start : start + rows], before + start))
-            before += len(y)
-        local = [restrict(theta, group.columns) for theta in thetas]
-        # every share-th chunk, because the later ones are wider
-        parts += [Part(group, chunks[p::share], local) for p in range(min(share, len(chunks)))]
-    return parts
-
-
-def run(part, kernel, n_totals, cache, known):
+def run(cuts, ones, kernel, n_totals, copies, cache, known):
     """Return the sums over one part."""
-    work, value = workspace(part.chunks[0][0].dtype), 0.0
-    totals = [
-        [(np.zeros_like(W), b if b is None else np.zeros_like(b)) for W, b in part.thetas[0]]
-        for _ in range(n_totals)
-    ]
-    for x, y, before in part.chunks:
-        x = x if part.group.ones else with_ones(x, work)  # (m, 1 + c)
-        hidden = cache and cache.arrays(before, len(y))
-        thetas, narrow_totals = (
-            [narrow(theta, x.shape[1]) for theta in many] for many in (part.thetas, totals)
-        )
+    dtype = copies[0].vector.dtype
+    work, value = workspace(dtype), 0.0
+    totals = [Theta.zeros(copies[0].sizes, dtype) for _ in range(n_totals)]
+    thetas, sums = ([theta.bordered() for theta in many] for many in (copies, totals))
+    for pieces, y, m, before in cuts:
+        x = Samples(m, pieces if ones else with_ones(pieces, m, work))
+        hidden = cache and cache.arrays(before, m)
         found = known and hidden is not None
-        value += kernel(Chunk(x, y, thetas, narrow_totals, hidden, found, work))
+        value += kernel(Chunk(x, y, thetas, sums, hidden, found, work))
     return value, totals
 
 
-def with_ones(x, work):
-    """Return a copy of x with a column of ones before the others."""
-    wider = work("x", len(x), 1 + x.shape[1])
+def with_ones(pieces, m, work):
+    """Return the pieces as one, a copy of x with a column of ones before the others."""
+    columns = 1 + pieces[0][0].shape[1]
+    wider = work("x", m, columns)
     wider[:, 0] = 1
-    wider[:, 1:] = x
-    return wider
+    for x, rows, _ in pieces:
+        wider[rows, 1:] = x
+    return [(wider, slice(m), slice(columns))]
 
 
-def restrict(theta, columns):
-    """Return theta with W_1 cut to the rows of `columns` under b_1."""
-    (W, b), *rest = theta
-    return [(np.concatenate([b[None], W[columns]]), None), *rest]
+# ---- threads -------------------------------------------------------------------------------------
 
 
-def narrow(theta, width):
-    """Return a `restrict`ed theta with W_1 cut to its first `width` rows, a view."""
-    (W, b), *rest = theta
-    return [(W[:width], b), *rest]
+def for_each(function, tasks, theta, envs):
+    """Yield function(task) for each task, in order; a task is for one environment.
+
+    As many tasks as there are threads run at the same time if environments have too few samples to
+    share out, but not so few that threads do not pay. Bits do not depend on it.
+    """
+    few = all(len(plan_of(env, theta.sizes).parts) < PARTS for env in envs)
+    many = min(map(len, envs)) * max(theta.sizes[1:]) >= SMALL
+    together = threads() if few and many else 1
+    for start in range(0, len(tasks), together):
+        some = tasks[start : start + together]
+        if len(some) == together:
+            yield from in_threads(function, some)
+        else:
+            yield from map(function, some)
 
 
-def add(whole, columns, total):
-    """Add a sum in the shape of `restrict` to one in the shape of params."""
-    whole[0][0][columns] += total[0][0][1:]
-    whole[0][1][...] += total[0][0][0]
-    for (W, b), (dW, db) in zip(whole[1:], total[1:]):
-        W += dW
-        b += db
+def in_threads(function, tasks):
+    """Return function(task) for each task; at the same time, or one when the last is taken.
 
+    The latter if there is one thread, or this is one of several already.
+    """
+    n = min(threads(), len(tasks))
+    if n == 1 or getattr(_local, "busy", False):
+        return map(function, tasks)
+    queue, results, errors = iter(enumerate(tasks)), [None] * len(tasks), np.geterr()
 
-def zeros(theta):
-    """Return zeros in the shapes of theta."""
-    return [(np.zeros_like(W), np.zeros_like(b)) for W, b in theta]
+    def work():
+        _local.busy = True
+        try:
+            with np.errstate(**errors):  # threads start with NumPy's defaults
+                for k, task in queue:
+                    results[k] = function(task)
+        finally:
+            _local.busy = False
+
+    others = [_pool(threads()).submit(work) for _ in range(n - 1)]
+    try:
+        work()
+    finally:
+        others = [other for other in others if not other.cancel()]
+        wait(others)
+    for other in others:
+        other.result()  # raises what it raised
+    return results
 
 
 @functools.cache

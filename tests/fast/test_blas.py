@@ -6,7 +6,8 @@ import pytest
 from problems import problem
 
 from metairm_np import fast
-from metairm_np.fast import _blas, sums
+from metairm_np.fast import _blas, plan, sums
+from metairm_np.fast.theta import Theta
 
 openblas = pytest.mark.skipif(
     _blas._openblas("set_num_threads") is None, reason="NumPy uses another BLAS than OpenBLAS"
@@ -73,15 +74,17 @@ def test_one_thread_restores_when_the_first_leaves_first(two_threads):
 
 @openblas
 def test_the_engine_runs_blas_in_one_thread_and_restores_it(two_threads, monkeypatch):
-    monkeypatch.setattr(sums, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(plan, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(plan, "CHUNKS", 1)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     params, envs = problem(0, n=70)
-    inside, _ = sums.sum_over(lambda chunk: two_threads(), envs[0], [params])
+    theta = Theta.of(params, "float64")
+    inside, _ = sums.sum_over(lambda chunk: two_threads(), envs[0], [theta])
     assert inside == 5  # once for each chunk of at most 16 samples
     fast.value_and_grad("meta_irm", params, envs, inner_lr=0.1, std_weight=1.0)
     assert two_threads() == 2
     with pytest.raises(ZeroDivisionError):
-        sums.sum_over(lambda chunk: 1 / 0, envs[0], [params])
+        sums.sum_over(lambda chunk: 1 / 0, envs[0], [theta])
     assert two_threads() == 2
 
 

@@ -16,7 +16,7 @@ from metairm_np import Environment, fast, init_mlp, spec
 from metairm_np._autodiff import tree_map
 from metairm_np.conformance import check_backend
 from metairm_np.environments import synthetic_digits
-from metairm_np.fast import sums
+from metairm_np.fast import plan, sums
 
 names = sorted(HYPER)
 each_objective = pytest.mark.parametrize("name", names)
@@ -27,7 +27,9 @@ RICH = {"inner_lr": 0.3, "std_weight": 0.5, "inner_steps": 2, "inner_l2": 0.02, 
 def cut(threads="", chunk_bytes=1, cache_bytes=sums.CACHE_BYTES):
     """Make chunks of 16 samples, so that small environments have several chunks and parts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sums, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(plan, "CHUNK_BYTES", chunk_bytes)
+        patch.setattr(plan, "CHUNKS", 1)
+        patch.setattr(sums, "SMALL", 0)
         patch.setattr(sums, "CACHE_BYTES", cache_bytes)
         patch.setenv("OPENBLAS_NUM_THREADS", str(threads))
         yield
@@ -148,7 +150,7 @@ def test_painted_environments(kind, name, monkeypatch):
     hyper = {**(RICH if name == "meta_irm" else HYPER[name])}
     never_lit = ~np.any([env.x.any(axis=0) for env in envs], axis=0)
     assert never_lit.any()
-    for l2, chunk_bytes in ((0.0, 1), (0.03, 1), (0.03, sums.CHUNK_BYTES)):
+    for l2, chunk_bytes in ((0.0, 1), (0.03, 1), (0.03, plan.CHUNK_BYTES)):
         with cut(chunk_bytes=chunk_bytes):
             hyper["l2"] = l2
             result = fast.value_and_grad(name, params, envs, **hyper)
@@ -205,7 +207,7 @@ def test_any_number_of_threads_gives_the_same_bits_again_and_again(name):
     results = []
     for threads in (1, 2, 3, 5, 3, 1):
         with cut(threads):
-            assert len(sums.cut(envs[0], [params])) == 5  # parts, of 16 samples or fewer
+            assert len(plan.plan_of(envs[0], (6, 8, 5, 5)).parts) == 5  # of 16 samples or fewer
             results.append(rich_bits(name))
     assert results == 6 * results[:1]
 

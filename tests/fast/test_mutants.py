@@ -13,14 +13,14 @@ CASES = ("binary_2_layers", "classes_5_1_layer", "noise_2_inner_steps", "saturat
 MUTANTS = [  # module, function, what is there, what is put there
     (network, "r_backward", "+=", "-="),
     (network, "loss_and_slope", "p[each, y] -= 1", "p[each, y] -= 1.0001"),
-    (objectives, "step_back", "-2 * inner.lr * inner.l2", "-inner.lr * inner.l2"),
+    (objectives, "step_back", "2 * inner.l2", "inner.l2"),
     (objectives, "meta_irm", "offsets.mean()", "0.0"),
     (objectives, "irmv1", "2 * penalty_weight", "penalty_weight"),
     (
         objectives,
         "trajectory",
-        "inner.noisy(t, plus(g, 2 * inner.l2, thetas[-1]))",
-        "plus(g, 2 * inner.l2, thetas[-1])",
+        "inner.noisy(t, g)",
+        "g",
     ),
     (objectives, "pulled_back_sums", "thetas[-1], others", "thetas[0], others"),
 ]
