@@ -6,9 +6,11 @@ correlation", NeurIPS 2018.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy import linalg
 from numpy.typing import ArrayLike
-from scipy import linalg, special
 
 TIE = 1e-10  # correlations that differ by less count as equal: the rest is close to rounding
 
@@ -117,12 +119,16 @@ def _weights(rho, products):
     # directions without a partner are tied with those that correlate by 0
     every = np.pad(rho, (0, len(products) - len(rho)))
     blocks = np.split(products, np.flatnonzero(-np.diff(every) > TIE) + 1)
-    # a coordinate of a random unit vector in k dimensions has the mean size B(k/2, 1/2) / pi
-    means = [
-        special.beta(len(block) / 2, 0.5) / np.pi * linalg.norm(block, axis=0).sum()
-        for block in blocks
-    ]
+    means = [_mean_size(len(block)) * linalg.norm(block, axis=0).sum() for block in blocks]
     return np.repeat(means, [len(block) for block in blocks])[: len(rho)]
+
+
+def _mean_size(k):
+    """Return the mean size of a coordinate of a random unit vector in k dimensions.
+
+    It is B(k/2, 1/2) / pi, where B(a, 1/2) = gamma(a) sqrt(pi) / gamma(a + 1/2).
+    """
+    return math.exp(math.lgamma(k / 2) - math.lgamma((k + 1) / 2)) / math.sqrt(math.pi)
 
 
 def _column_space(name, x):

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 DIMENSIONS = (50, 100, 200, 300)  # of GloVe 6B
 ADDRESSES = {
@@ -251,6 +250,8 @@ def download(archive):
     pooch.get_logger().setLevel("ERROR")  # what it would tell is in the messages here
     # total=1: pooch sets the right one, but before that it asks for the truth of the bar, which is
     # that of total
+    from tqdm import tqdm  # few need it, and importing takes a while
+
     bar = tqdm(desc=archive, total=1, unit="B", unit_scale=True, dynamic_ncols=True, disable=None)
     try:
         with bar:

@@ -11,7 +11,6 @@ the samples and are added to `total`, a list of (dW, db).
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_expit
 
 ARENA_BYTES = 2**23
 
@@ -111,7 +110,10 @@ def loss_and_slope(f, y):
     """
     if f.shape[1] == 1:
         s = (1 - 2 * y).astype(f.dtype)[:, None]
-        return -log_expit(-s * f)[:, 0], s * expit(s * f)
+        z = s * f
+        e = np.exp(-np.abs(z))  # one exponential, never above 1, for both
+        loss = np.maximum(z, 0) + np.log1p(e)
+        return loss[:, 0], s * np.where(z < 0, e, 1) / (1 + e)
     each = np.arange(len(y))
     shifted = f - f.max(axis=1, keepdims=True)
     p = np.exp(shifted)
@@ -128,7 +130,8 @@ def curve(f, y, delta, Rf):
     Two classes: p (1 - p) R f. More classes: p (R f - p . R f).
     """
     if f.shape[1] == 1:
-        return expit(f) * expit(-f) * Rf
+        e = np.exp(-np.abs(f))  # p (1 - p) = e / (1 + e)^2
+        return e / (1 + e) ** 2 * Rf
     p = delta.copy()
     p[np.arange(len(y)), y] += 1
     return p * (Rf - (p * Rf).sum(axis=1, keepdims=True))

@@ -115,6 +115,15 @@ def test_files_of_a_run(quick):
     assert "<svg" in (folder / "accuracy.svg").read_text()
 
 
+def test_nothing_is_imported_before_it_is_used():
+    code = (
+        "import sys; from metairm_np.cli import main; main(['list'])\n"
+        "print({'scipy', 'matplotlib', 'pooch', 'distributed'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\nset()\n")
+
+
 def test_engines_agree_and_have_folders_of_their_own(run):
     folders, records = set(), []
     for engine in ("fast", "spec"):
