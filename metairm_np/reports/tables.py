@@ -146,6 +146,10 @@ def audit_line(records):
     # NaN counts as the largest
     largest = np.max([np.nan if one["largest"] is None else one["largest"] for one in audits])
     line = f"audited against autograd: {checked} checks, largest difference {largest:.0e}"
+    rounding = sum(audit.get("rounding", 0) for audit in audits)  # older records have none
+    if rounding:
+        most = max(audit.get("largest_rounding", 0) for audit in audits)
+        line += f", and up to {most:.0e} in {rounding} that rounding explains"
     failed = [record["name"] for record in records if record["status"] == Status.FAILED_AUDIT]
     return line + (f"; FAILED and left out: {', '.join(failed)}" if failed else "")
 

@@ -92,6 +92,19 @@ def test_the_report_says_what_the_logits_read_where_a_record_does():
     assert "What the logits read" not in tables.report(STUDY, RECORDS, "float32", {}, "a command")
 
 
+def test_audit_line_tells_what_rounding_explained():
+    some = record("mm_rex", 5, 0.9)  # the other records are those of an older release
+    some["audit"] |= {"rounding": 2, "largest_rounding": 0.0026}
+    none = record("mm_rex", 0, 0.9)
+    none["audit"] |= {"rounding": 0, "largest_rounding": 0.0}
+    line = tables.audit_line([*RECORDS, none, some])
+    assert line == (
+        "audited against autograd: 12 checks, largest difference 6e-15, "
+        "and up to 3e-03 in 2 that rounding explains"
+    )
+    assert "rounding" not in tables.audit_line([*RECORDS, none])
+
+
 def test_csv_has_every_trial_the_diverged_too():
     rows = list(csv.DictReader(io.StringIO(tables.results_csv(RECORDS))))
     assert len(rows) == 4 * 3

@@ -95,7 +95,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_again(harm, tmp_pa
     assert_same(run("meta_irm", checkpoint=checkpoint), run("meta_irm"))
 
 
-@pytest.mark.parametrize("fields", ["Foreign a", "Audit a b c d e f"])
+@pytest.mark.parametrize("fields", ["Foreign a", "Audit a b c d e f g h"])
 def test_a_state_of_another_release_is_set_aside(fields, tmp_path):
     name, *names = fields.split()
     checkpoint = Checkpoint(tmp_path / "state.npz", 4)
