@@ -1,8 +1,8 @@
 """Meta-IRM's inner rate alpha, driven by how far the training environments' risks are apart.
 
 With alpha = 0 meta-IRM is ERM; the larger alpha, the more of the spurious feature theta leaves to
-the inner step. Raised while the risks differ, and no further once they agree, alpha comes to rest
-where theta is invariant.
+the inner step. Here alpha is raised while the risks differ, no further once they agree, and lowered
+beyond. What that does, and that theta does not stay there for good, is in docs/dynamics.md.
 
 Which environment's risk has to be the larger one is read off ERM, without test data: the weights of
 the gap are taken while alpha is still 0, from the first risks that are clearly apart. They stay
