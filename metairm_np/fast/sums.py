@@ -7,7 +7,7 @@ have the same bits for any number of threads.
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -169,31 +169,19 @@ def for_each(function, tasks, theta, envs):
 def in_threads(function, tasks):
     """Return function(task) for each task; at the same time, or one when the last is taken.
 
-    The latter if there is one thread, or this is one of several already.
+    The latter if there is one thread, or this is one of several already. The caller only waits: a
+    caller that takes tasks itself was slower.
     """
-    n = min(threads(), len(tasks))
-    if n == 1 or getattr(_local, "busy", False):
+    if min(threads(), len(tasks)) == 1 or getattr(_local, "busy", False):
         return map(function, tasks)
-    queue, results, errors = iter(enumerate(tasks)), [None] * len(tasks), np.geterr()
+    errors = np.geterr()  # threads start with NumPy's defaults, not with the caller's
 
-    def work():
+    def work(task):
         _local.busy = True
-        try:
-            with np.errstate(**errors):  # threads start with NumPy's defaults
-                for k, task in queue:
-                    results[k] = function(task)
-        finally:
-            _local.busy = False
+        with np.errstate(**errors):
+            return function(task)
 
-    others = [_pool(threads()).submit(work) for _ in range(n - 1)]
-    try:
-        work()
-    finally:
-        others = [other for other in others if not other.cancel()]
-        wait(others)
-    for other in others:
-        other.result()  # raises what it raised
-    return results
+    return _pool(threads()).map(work, tasks)
 
 
 @functools.cache
