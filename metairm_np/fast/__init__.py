@@ -71,8 +71,8 @@ def value_and_grad(
     -----
     Memory beyond the data stays the same for any number of samples above some ten thousands, and
     grows by one copy of the parameters with each inner step; with the number of environments it
-    grows for "v_rex" and "mm_rex" alone, by one copy each; a thread has copies of its own. With OpenBLAS the bits do not depend on
-    the number of threads, see `threads`.
+    grows for "v_rex" and "mm_rex" alone, by one copy each; a thread has copies of its own. With
+    OpenBLAS the bits do not depend on the number of threads, see `threads`.
     """
     _checks.keywords(name, hyper, spec.KEYWORDS)
     l2 = float(l2)
