@@ -14,7 +14,7 @@ import numpy as np
 
 from metairm_np.fast import _blas, network
 from metairm_np.fast.network import Samples, Workspace
-from metairm_np.fast.plan import PARTS, plan_of
+from metairm_np.fast.plan import plan_of
 from metairm_np.fast.theta import Theta
 
 CACHE_BYTES = 2**25  # a thread, for activations that are needed again
@@ -155,7 +155,7 @@ def for_each(function, tasks, theta, envs):
     As many tasks as there are threads run at the same time if environments have too few samples to
     share out, but not so few that threads do not pay. Bits do not depend on it.
     """
-    few = all(len(plan_of(env, theta.sizes).parts) < PARTS for env in envs)
+    few = all(len(plan_of(env, theta.sizes).parts) == 1 for env in envs)
     many = min(map(len, envs)) * max(theta.sizes[1:]) >= SMALL
     together = threads() if few and many else 1
     for start in range(0, len(tasks), together):
