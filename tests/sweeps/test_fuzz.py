@@ -206,6 +206,7 @@ def restore(path, pristine):
             one.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_no_damage_and_no_swap_changes_a_table(house, monkeypatch, capsys):
     monkeypatch.setattr(figures, "make", lambda *_: (None, []))
     monkeypatch.setattr(figures, "render", lambda _: house.drawn)
