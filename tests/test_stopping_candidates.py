@@ -42,8 +42,8 @@ def test_what_a_rule_loses_is_the_worst_accuracy_beside_the_best_steps():
             np.testing.assert_allclose([one[:2] for one in trials], 0, atol=1e-9)
         if rule.smoothing == 20 and rule.threshold == 0:
             assert all(one[1] > 5 for one in trials)  # an average lags
-    lines = stopping_candidates.table(found, best, [0.1, 0.2, 0.9]).splitlines()
-    assert len(lines) == 2 + stopping_candidates.SHOWN + 1
+    lines = stopping_candidates.table(found, best, [0.1, 0.2, 0.9], 5).splitlines()
+    assert len(lines) == 2 + 5 + 1
     assert "oracle" in lines[-1]
     lost = [float(line.split("|")[2].split()[0]) for line in lines[2:]]
     assert lost[:-1] == sorted(lost[:-1])

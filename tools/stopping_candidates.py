@@ -24,7 +24,6 @@ from metairm_np.training import StoppingRule
 from metairm_np.training.stopping import StoppingState, watched_risks
 
 WARMUP, ARM = 60, 0.015
-SHOWN = 12
 # of the standard deviation: half the difference of two risks
 THRESHOLDS = (0.0, 0.001, 0.002, 0.003, 0.004, 0.006)
 
@@ -77,9 +76,9 @@ def name_of(rule):
     return f"{form}, {rule.samples}, {rule.threshold:g}"
 
 
-def table(found, best, table_p):
-    """Return the best rules, and the oracle, as Markdown."""
-    order = sorted(found, key=lambda rule: np.mean([one[0] for one in found[rule]]))[:SHOWN]
+def table(found, best, table_p, most):
+    """Return the best rules, so many at most, and the oracle, as Markdown."""
+    order = sorted(found, key=lambda rule: np.mean([one[0] for one in found[rule]]))[:most]
     rows = []
     for name, some in [(name_of(rule), found[rule]) for rule in order] + [("oracle", best)]:
         lost, steps, *seen = np.array(some).T
@@ -94,7 +93,9 @@ def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a search's, of one case and one algorithm")
-    folder = Folder(parser.parse_args().folder)
+    parser.add_argument("--most", type=int, default=12, help="how many rules (default: 12)")
+    args = parser.parse_args()
+    folder = Folder(args.folder)
     config = _storage.read_json(folder.path / "config.json")
     (experiment,) = study_of(config).cases.values()
     n, share = (experiment.config["environment"][key] for key in ("n_per_env", "validation"))
@@ -107,7 +108,8 @@ def main():
         )
     n_envs = len(experiment.environment["train_p"])
     found, best = compare(histories, [range(n - held)] * n_envs, [range(held)] * n_envs)
-    print(f"{len(histories)} trials\n\n{table(found, best, experiment.table_p)}")
+    shown = table(found, best, experiment.table_p, args.most)
+    print(f"{len(histories)} trials\n\n{shown}")
 
 
 if __name__ == "__main__":
