@@ -141,11 +141,13 @@ def is_rounding(engine, name, params, few, **hyper):
     if off <= LIMITS[dtype] * scale:
         return True
     sizes = (len(params[0][0]), *(len(b) for _, b in params))
-    elsewhere = init_mlp(sizes, 0, dtype, "fan_in")
-    off_there, scale_there = from_nearest(engine, name, elsewhere, few, **hyper)
+    scales_there = []
+    for seed in range(2):  # two, since a hidden unit may be within rounding of 0 there as well
+        elsewhere = init_mlp(sizes, seed, dtype, "fan_in")
+        off, scale = from_nearest(engine, name, elsewhere, few, **hyper)
+        scales_there += [scale] if off <= LIMITS[dtype] * scale else []
     off, scale = from_nearest(engine, name, *in_float64(params, few), **hyper)
-    right_in_float64 = off <= max(LIMITS["float64"] * scale, NEAR_0 * scale_there)
-    return bool(right_in_float64 and off_there <= LIMITS[dtype] * scale_there)
+    return any(off <= max(LIMITS["float64"] * scale, NEAR_0 * there) for there in scales_there)
 
 
 def from_nearest(engine, name, params, few, **hyper):

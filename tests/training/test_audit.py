@@ -151,6 +151,10 @@ WRONG = {
         Changed(lambda g, name, params, envs, **hyper: fast.value_and_grad("erm", params, envs)[1]),
         DTYPES,
     ),
+    "wrong by little": (
+        Changed(lambda g, *given, **hyper: tree_map(lambda part: part + part.dtype.type(1e-5), g)),
+        DTYPES,
+    ),
     "wrong in float32": (scaled(1.5, ("float32",)), ("float32",)),
     "NaN": (scaled(np.nan), DTYPES),
     "NaN in float32": (scaled(np.nan, ("float32",)), ("float32",)),
