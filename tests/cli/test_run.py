@@ -98,7 +98,9 @@ def test_files_of_a_run(quick):
     assert set(names.split()) <= machine.keys()
     trials = {record["algorithm"]: record for record in stored(folder).values()}
     assert list(trials) == ["erm", "erm_grey", "irmv1", "meta_irm", "mm_rex", "v_rex"]
-    assert trials["erm"]["machine"] == machine
+    shared_out = ("threads", "thread_variables")  # a worker has its share of the cores
+    theirs = trials["erm"]["machine"]
+    assert theirs == machine | {key: theirs[key] for key in shared_out}
     meta_irm = trials["meta_irm"]
     assert len(meta_irm["history"]) == meta_irm["last_step"] + 1
     keys = "meta_loss sigma risk accuracy test_accuracy validation_risk"
