@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metairm_np import _checks
+from metairm_np.training.stopping import projection, running_mean
 
 
 class HoldState(NamedTuple):
@@ -104,7 +105,7 @@ class HoldRule:
         -------
         HoldState
         """
-        smooth = state.risks + (np.asarray(risks) - state.risks) / min(step + 1, self.smoothing)
+        smooth = running_mean(state.risks, step, risks, self.smoothing)
         if not np.isfinite(smooth).all():  # training is about to end: alpha stays a number
             return state
         weights = state.weights
@@ -112,8 +113,7 @@ class HoldRule:
             apart = np.ptp(smooth)
             if apart <= self.arm:
                 return state._replace(risks=smooth)
-            deviations = smooth - smooth.mean()
-            weights = deviations * apart / (deviations @ deviations)
+            weights = projection(smooth, apart)
         excess = min(float(weights @ smooth) - self.target, self.cap)
         integral = min(max(state.integral + self.gain * excess, 0.0), largest)
         inner_lr = min(max(integral + self.proportional * excess, 0.0), largest)

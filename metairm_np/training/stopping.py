@@ -124,11 +124,10 @@ class StoppingRule:
             smooth = end_of_line(recent)
             state = state._replace(recent=recent)
         else:
-            smooth = state.risks + (np.asarray(risks) - state.risks) / min(step + 1, self.smoothing)
+            smooth = running_mean(state.risks, step, risks, self.smoothing)
         sigma = self._sigma(smooth, state.weights)
         if self.line and not state.armed and sigma >= self.arm and self.target_risk is None:
-            # the projection of the deviations, which is their standard deviation now
-            state = state._replace(weights=(smooth - smooth.mean()) / (sigma * smooth.size))
+            state = state._replace(weights=projection(smooth, sigma))
         state = state._replace(risks=smooth, armed=state.armed or sigma >= self.arm)
         if step >= self.warmup and state.armed:
             if abs(sigma) < state.best_sigma:
@@ -147,6 +146,23 @@ class StoppingRule:
         if state.best_step is None:
             return False
         return state.passed and step >= state.best_step + self.patience
+
+
+def running_mean(mean, step, values, over):
+    """Return the mean of about the last `over` values at `step`; `mean` is that of the step before.
+
+    m <- m + (value - m) / min(t + 1, over), for each of several series.
+    """
+    return mean + (np.asarray(values) - mean) / min(step + 1, over)
+
+
+def projection(risks, length):
+    """Return weights w such that w @ risks is `length` now.
+
+    For other risks it is their deviations from their mean, projected on what these are now.
+    """
+    deviations = risks - risks.mean()
+    return deviations * length / (deviations @ deviations)
 
 
 def end_of_line(values):
