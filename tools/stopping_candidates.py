@@ -16,10 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metairm_np import _storage
-from metairm_np.experiments.files import study_of
 from metairm_np.reports import tables
-from metairm_np.sweeps.folder import Folder
+from metairm_np.sweeps import Contents, Folder
 from metairm_np.training import StoppingRule
 from metairm_np.training.stopping import StoppingState, watched_risks
 
@@ -95,12 +93,11 @@ def main():
     parser.add_argument("folder", type=Path, help="a search's, of one case and one algorithm")
     parser.add_argument("--most", type=int, default=12, help="how many rules (default: 12)")
     args = parser.parse_args()
-    folder = Folder(args.folder)
-    config = _storage.read_json(folder.path / "config.json")
-    (experiment,) = study_of(config).cases.values()
+    folder, contents = Folder(args.folder, read_only=True), Contents.read(args.folder)
+    (experiment,) = contents.study.cases.values()
     n, share = (experiment.config["environment"][key] for key in ("n_per_env", "validation"))
     held = round(n * share)
-    histories = [folder.history(name) for name in folder.names()]
+    histories = [folder.history(record["name"]) for record in folder.summaries(contents)]
     if not histories or "risk" not in histories[0][1]:
         parser.error(
             "its trials do not have all samples' risks in every row; give a search's with "

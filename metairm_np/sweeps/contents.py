@@ -59,20 +59,6 @@ class Contents:
         return config | {key: getattr(self, key) for key in DECIDES}
 
     @classmethod
-    def of(cls, config: dict) -> Contents:
-        """Return the contents of which a run folder's config.json is.
-
-        Raises
-        ------
-        ValueError
-            If it is of a release with other settings, or not sound.
-        """
-        try:
-            return cls(study_of(config), *(config[key] for key in DECIDES))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"is of another release, or not sound ({error})") from None
-
-    @classmethod
     def read(cls, path: Path) -> Contents:
         """Return the contents of the run folder `path`.
 
@@ -83,12 +69,15 @@ class Contents:
         """
         file = path / "config.json"
         try:
-            return cls.of(_storage.read_record(file))
-        except (DamagedError, OSError, ValueError) as error:
-            why = "is missing" if isinstance(error, FileNotFoundError) else error
-            raise ValueError(
-                f"{file} {why}; the command that made it, run again, writes it anew"
-            ) from None
+            config = _storage.read_record(file)
+            return cls(study_of(config), *(config[key] for key in DECIDES))
+        except FileNotFoundError:
+            why = "is missing"
+        except (DamagedError, OSError) as error:
+            why = str(error)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"is of another release, or not sound ({error})"
+        raise ValueError(f"{file} {why}; the command that made it, run again, writes it anew")
 
     def task(
         self, case: str, algorithm: str, trial: int, setting: int | None = None, **options
