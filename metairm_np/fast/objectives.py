@@ -43,7 +43,7 @@ def gradient(params, env, cache=None):
         return float(loss.sum())
 
     loss, (total,) = sum_over(kernel, env, [params], 1, cache)
-    total.vector *= 1 / len(env)
+    total.scale(1 / len(env))
     return loss / len(env), total
 
 
@@ -62,7 +62,7 @@ def hessian_vector_products(params, env, vectors, cache=None):
 
     _, totals = sum_over(kernel, env, [params, *vectors], len(vectors), cache)
     for total in totals:
-        total.vector *= 1 / len(env)
+        total.scale(1 / len(env))
     return totals
 
 

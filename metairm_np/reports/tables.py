@@ -53,11 +53,12 @@ def published(algorithm, column):
     return "{:.1f} ± {:.1f}".format(*numbers) if numbers else ""
 
 
-def mean_and_spread(values):
+def mean_and_spread(values, decimals=1):
     """Return the mean and, for two or more values, their population standard deviation."""
     if len(values) == 0:
         return "-"
-    return f"{np.mean(values):.1f}" + (f" ± {np.std(values):.1f}" if len(values) > 1 else "")
+    numbers = [np.mean(values), np.std(values)][: len(values)]
+    return " ± ".join(f"{number:.{decimals}f}" for number in numbers)
 
 
 def table(experiment, records):
@@ -105,14 +106,10 @@ def reading_rows(experiment, records):
             digits, effect, spread = (
                 np.array([one[key] for one in found]) for key in ("digits", "effect", "spread")
             )
-            cells = [mean_and_spread(100 * digits), *(_hundredths(v) for v in (effect, spread))]
+            cells = [mean_and_spread(100 * digits)]
+            cells += [mean_and_spread(values, 2) for values in (effect, spread)]
             rows.append([experiment.algorithms[name].label, *cells])
     return ["algorithm", "digits", "effect of the colour", "its spread over images"], rows
-
-
-def _hundredths(values):
-    """Return mean and spread as `mean_and_spread` does, with two decimals."""
-    return f"{np.mean(values):.2f}" + (f" ± {np.std(values):.2f}" if len(values) > 1 else "")
 
 
 def markdown(head, rows):
