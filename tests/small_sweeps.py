@@ -79,3 +79,10 @@ class Heard(sweeps.Listener):
 
     def names(self, what):
         return [name for kind, name in self.all if kind == what]
+
+
+def again(folder, **options):
+    """Run two trials with their parameters again; return the names of those that it ran."""
+    heard = Heard()
+    run(folder.path, trials=2, listener=heard, keep_params=True, **options)
+    return heard.names("begun")
