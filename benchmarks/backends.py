@@ -172,6 +172,21 @@ def gemm(case):
     return step
 
 
+def products(case):
+    """Not a gradient: x W and x' D of one environment, on as many columns as `fast` takes."""
+    rng, n, hidden = np.random.default_rng(0), case["n"], case["hidden"][0]
+    shapes = (n, case["columns"]), (case["columns"], hidden), (n, hidden)
+    x, W, D = (rng.random(shape).astype(case["dtype"]) for shape in shapes)
+    h, g = np.empty_like(D), np.empty_like(W)
+
+    def step():
+        np.dot(x, W, out=h)
+        np.dot(x.T, D, out=g)
+        return []
+
+    return step
+
+
 BACKENDS = {
     "fast": with_numpy(fast, dense=False),
     "PyTorch eager": torch_eager,
@@ -180,4 +195,5 @@ BACKENDS = {
     "JAX jit": jax_jit,
     "autograd": with_numpy(spec, dense=True),
     "GEMM": gemm,
+    "products": products,
 }

@@ -181,18 +181,16 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def checked(at_least: int = 0) -> Callable[[Function], Function]:
-    """Return the decorator that applies `RULES`, and wants `at_least` so many environments."""
+    """Return the decorator that applies `RULES`, and wants `at_least` so many environments.
+
+    What it makes of a function has `check`, which takes the same arguments and only checks them.
+    """
 
     def decorate(function):
-        name, signature = function.__name__, inspect.signature(function)
+        name, arguments = function.__name__, arguments_of(function)
 
-        @functools.wraps(function)
-        def call(*args, **keywords):
-            try:
-                given = signature.bind(*args, **keywords).arguments
-            except TypeError as error:
-                names = ", ".join(signature.parameters)
-                raise TypeError(f"{name}: {error}; it takes {names}") from None
+        def check(*args, **keywords):
+            given = arguments(args, keywords)
             if at_least and len(given["envs"]) < at_least:
                 raise ValueError(
                     f"{name} needs {at_least} or more environments, got {len(given['envs'])}; "
@@ -200,8 +198,35 @@ def checked(at_least: int = 0) -> Callable[[Function], Function]:
                 )
             for key in [key for key in RULES if key in given]:
                 RULES[key](given[key], given)
+
+        @functools.wraps(function)
+        def call(*args, **keywords):
+            check(*args, **keywords)
             return function(*args, **keywords)
 
+        call.check = check
         return call
 
     return decorate
+
+
+def arguments_of(function):
+    """Return what finds the named arguments of a call, or raises TypeError if they do not fit."""
+    signature = inspect.signature(function)
+    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    placed = [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = {p.name for p in named if p.default is p.empty}
+    known, some = {p.name for p in named}, len(named) == len(signature.parameters)
+
+    def find(args, keywords):
+        given = {**dict(zip(placed, args)), **keywords}
+        once = len(given) == len(args) + len(keywords)
+        if not (once and needed <= given.keys() and (given.keys() <= known or not some)):
+            try:  # slower, but it has the sentences
+                signature.bind(*args, **keywords)
+            except TypeError as error:
+                names = ", ".join(signature.parameters)
+                raise TypeError(f"{function.__name__}: {error}; it takes {names}") from None
+        return given if some else {key: given[key] for key in known & given.keys()}
+
+    return find

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import compare_frameworks
+import scaling
 import sweep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,3 +30,28 @@ def test_documented_sweeps_are_the_measured_ones():
     assert sweep.tables(json.loads((ROOT / "benchmarks" / "sweep.json").read_text())) == published
     _, tables = published.split("\n\n", 1)
     assert tables in (ROOT / "docs" / "scale.md").read_text()
+
+
+def test_scaling_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "LINES", {"fast": ["fast"], "GEMM bound": ["products"]})
+    monkeypatch.setattr(scaling, "NAMES", ["fast", "products"])
+    command = ["--quick", "--out", str(tmp_path)]
+    monkeypatch.setattr(
+        scaling, "GIB", 6e-4
+    )  # enough for three times 100 samples, not for twice 200
+    scaling.main(command)
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert [point["case"]["n"] for point in found["points"]] == [100, 200, 100, 100, 100]
+    for point in found["points"]:
+        assert set(point["seconds"]) == (
+            set() if point["case"]["n"] == 200 else {"fast", "products"}
+        )
+    assert found["machine"]["cores"] >= 1
+    assert "</svg>" in (tmp_path / "scaling.svg").read_text()
+
+    found["points"].pop()
+    (tmp_path / "scaling.json").write_text(json.dumps(found))
+    capsys.readouterr()
+    scaling.main(command)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert len(json.loads((tmp_path / "scaling.json").read_text())["points"]) == 5

@@ -6,6 +6,7 @@ docs/derivation.md derives it, line by line:
     objectives.py  lines 8 to 15: the inner steps, the way back through them, and the objectives
     theta.py       parameters as one vector
     plan.py        how an environment is cut into chunks
+    small.py       environments of one chunk each, cut together
     sums.py        what runs the chunks in threads and adds up
 
 The functions here have the signatures and the numbers of their namesakes in `metairm_np.spec`, up
@@ -22,7 +23,8 @@ import numpy as np
 from metairm_np import _checks, spec
 from metairm_np._autodiff import tree_map
 from metairm_np.environments import Environment
-from metairm_np.fast import objectives
+from metairm_np.fast import _blas, objectives
+from metairm_np.fast.small import problem_of
 from metairm_np.fast.sums import threads
 from metairm_np.fast.theta import Theta
 from metairm_np.mlp import Params, squared_norm
@@ -71,21 +73,30 @@ def value_and_grad(
     -----
     Memory beyond the data stays the same for any number of samples above some ten thousands, and
     grows by one copy of the parameters with each inner step; with the number of environments it
-    grows for "v_rex" and "mm_rex" alone, by one copy each; a thread has copies of its own. With
+    grows for "v_rex" and "mm_rex" alone, by one copy each; a thread has copies of its own.
+    Environments of some hundred samples are copied, and the copy is kept as long as they are. With
     OpenBLAS the bits do not depend on the number of threads, see `threads`.
     """
     _checks.keywords(name, hyper, spec.KEYWORDS)
+    objective = objectives.OBJECTIVES[name]
+    objective.check(params, envs, **hyper)
     l2 = float(l2)
     hyper = {
         key: float(value) if isinstance(value, np.floating) else value
         for key, value in hyper.items()
     }
-    theta, envs = _ready(params, envs)
-    value, gradient = objectives.OBJECTIVES[name](theta, envs, **hyper)
+    dtype, envs = _fitting(params, envs)
+    problem = problem_of(envs, (len(params[0][0]), *(len(b) for _, b in params)))
+    if hyper.get("gradient_noise") is not None:
+        hyper["gradient_noise"] = problem.noise(hyper["gradient_noise"])
+    with _blas.one_thread():
+        theta = problem.theta(params, dtype)
+        value, gradient = objective.__wrapped__(theta, problem.envs, **hyper)
+    gradient = problem.gradient(gradient, params)
     if l2:
-        value += l2 * float(squared_norm(theta))
-        gradient.add(2 * l2, theta)
-    return value, tree_map(lambda part, g: g.astype(part.dtype, copy=False), params, gradient)
+        value += l2 * float(squared_norm(tree_map(lambda part: part.astype(dtype), params)))
+        gradient = tree_map(lambda g, part: g + 2 * l2 * part, gradient, params)
+    return value, gradient
 
 
 def risk(params: Params, env: Environment) -> np.floating:
@@ -270,10 +281,19 @@ def _risks(of, dtype):
 
 def _ready(params, envs):
     """Check that the model fits the data, and return both in one dtype."""
+    dtype, envs = _fitting(params, envs)
+    return Theta.of(params, dtype), envs
+
+
+def _fitting(params, envs):
+    """Check that the model fits the data, and return the dtype of both and the data in it."""
+    width = None
     for env in envs:
-        _checks.model(params, env.shape[1])
+        if env.shape[1] != width:
+            width = env.shape[1]
+            _checks.model(params, width)
         _checks.labels(env.y, params[-1][0].shape[1])
     arrays = [part for pair in params for part in pair]
     dtype = np.result_type(*[part.dtype for part in arrays], *[env.dtype for env in envs])
-    dtype = np.float32 if dtype == np.float32 else np.float64
-    return Theta.of(params, dtype), [env.astype(dtype) for env in envs]
+    dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
+    return dtype, [env if env.dtype == dtype else env.astype(dtype) for env in envs]

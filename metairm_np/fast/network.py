@@ -1,13 +1,14 @@
 """The perceptron's derivatives in closed form; the numbers are the lines of docs/derivation.md.
 
-The first column of x is 1 and the first row of W_1 is b_1: the largest matrix product adds its
-bias for nothing, and the b of layer 1 is None. x is a `Samples`, all else are arrays. m is the
+Where the first column of x is 1, the first row of W_1 is b_1 and the b of layer 1 is None: the
+largest matrix product adds its bias for nothing. x is a `Samples`, all else are arrays. m is the
 number of samples, H_l the width of layer l, L the number of layers; h[l] and mask[l] are between
 layers l and l + 1, and params[l] is layer l + 1. `work` (a `Workspace`) lends the arrays that are
 written, so that nothing large is allocated and everything stays in cache. Gradients are sums over
 the samples and are added to `total`, a list of (dW, db).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,31 +17,62 @@ ARENA_BYTES = 2**23
 
 
 class Workspace:
-    """Arrays that are used again and again, one for each key, from one piece of memory."""
+    """Arrays that are used again and again, one for each key, from one piece of memory.
 
-    def __init__(self, dtype):
+    Parameters
+    ----------
+    dtype : dtype
+    new : bool, default False
+        Whether totals hold nothing yet, so that sums are written into them and not added.
+    """
+
+    def __init__(self, dtype, new=False):
+        self.new = new
         self.dtype, self.flat, self.free = np.dtype(dtype), {}, np.empty(0, dtype)
+        self.lent = {}
 
     def __call__(self, key, rows, columns):
         """Lend an array (rows, columns)."""
+        array = self.lent.get((key, rows, columns))
+        return self._find(key, rows, columns) if array is None else array
+
+    def _find(self, key, rows, columns):
         size = rows * columns
         if key not in self.flat or self.flat[key].size < size:
             room = -(-size // 64) * 64  # the next array starts on a cache line, too
             if self.free.size < room:
                 self.free = np.empty(max(room, ARENA_BYTES // self.dtype.itemsize), self.dtype)
             self.flat[key], self.free = self.free[:room], self.free[room:]
-        return self.flat[key][:size].reshape(rows, columns)
+            self.lent.clear()
+        array = self.lent[key, rows, columns] = self.flat[key][:size].reshape(rows, columns)
+        return array
 
     def dot(self, key, a, b):
         """Return the matrix product in the array that `key` lends."""
         return np.dot(a, b, out=self(key, a.shape[0], b.shape[1]))
 
+    def add_dot(self, total, a, b):
+        """Add the matrix product to a total, or write it if that is new."""
+        if self.new:
+            np.dot(a, b, out=total)
+        else:
+            total += self.dot("dW", a, b)
+
+    def add_column_sums(self, total, D):
+        """Add 1' D, or write it; the product is several times as fast as the sum over the rows."""
+        if self.new:
+            np.dot(ones(len(D), D.dtype), D, out=total)
+        else:
+            total += np.dot(ones(len(D), D.dtype), D)
+
     def affine(self, key, h, W, b):
         """Return h W + b; where b is None, it is in W, under the column of ones of h."""
-        if b is None:
-            return h.times(W, self(key, h.m, W.shape[1]))
-        a = self.dot(key, h, W)
-        a += b
+        if isinstance(h, Samples):
+            a = h.times(W, self(key, h.m, W.shape[1]))
+        else:
+            a = self.dot(key, h, W)
+        if b is not None:
+            a += b
         return a
 
     def positive(self, key, h):
@@ -52,11 +84,12 @@ class Samples(NamedTuple):
     """x of m samples, in pieces that leave out columns of zeros: (x, rows, place).
 
     A piece has the samples `rows`, and its columns are those of the rows `place` of W_1; both are
-    slices.
+    slices. The first `covering` pieces take each row of W_1 once, if it is not 0.
     """
 
     m: int
     pieces: list
+    covering: int = 0
 
     def times(self, W, out):
         """Write x W into `out`, (m, H_1)."""
@@ -64,10 +97,16 @@ class Samples(NamedTuple):
             np.dot(x, W[place], out=out[rows])
         return out
 
-    def add_transposed_times(self, D, dW, work):
-        """Add x' D to dW."""
-        for x, rows, place in self.pieces:
-            dW[place] += work.dot("dW", x.T, D[rows])
+    def add_transposed_times(self, D, total, work):
+        """Add x' D to dW, and 1' D to db if b is not in W; (dW, db) is `total`."""
+        dW, db = total
+        for number, (x, rows, place) in enumerate(self.pieces):
+            if number < self.covering:
+                work.add_dot(dW[place], x.T, D[rows])
+            else:
+                dW[place] += work.dot("dW", x.T, D[rows])
+        if db is not None:
+            work.add_column_sums(db, D)
 
 
 class Activations(NamedTuple):
@@ -112,8 +151,13 @@ def loss_and_slope(f, y):
         s = (1 - 2 * y).astype(f.dtype)[:, None]
         z = s * f
         e = np.exp(-np.abs(z))  # one exponential, never above 1, for both
-        loss = np.maximum(z, 0) + np.log1p(e)
-        return loss[:, 0], s * np.where(z < 0, e, 1) / (1 + e)
+        loss = np.maximum(z, 0)
+        loss += np.log1p(e)
+        slope = np.where(z < 0, e, 1)
+        slope *= s
+        e += 1
+        slope /= e
+        return loss[:, 0], slope
     each = np.arange(len(y))
     shifted = f - f.max(axis=1, keepdims=True)
     p = np.exp(shifted)
@@ -143,16 +187,17 @@ def backward(params, activations, delta, total, work):
     D = delta  # (m, out)
     for l in reversed(range(1, len(params))):
         dW, db = total[l]
-        dW += work.dot("dW", h[l].T, D)  # (H_l, H_{l+1})
-        db += column_sums(D)  # (H_{l+1},)
+        work.add_dot(dW, h[l].T, D)  # (H_l, H_{l+1})
+        work.add_column_sums(db, D)  # (H_{l+1},)
         D = work.dot(f"D{l}", D, params[l][0].T)  # (m, H_l)
         D *= mask[l]
-    h[0].add_transposed_times(D, total[0][0], work)  # (1 + d, H_1)
+    h[0].add_transposed_times(D, total[0], work)  # (1 + d, H_1)
 
 
-def column_sums(D):
-    """Return 1' D; the product is several times as fast as the sum over the rows."""
-    return np.dot(np.ones(len(D), D.dtype), D)
+@lru_cache(16)
+def ones(n, dtype):
+    """Return n ones, which nobody may change."""
+    return np.ones(n, dtype)
 
 
 # ---- the Hessian times a vector, by Pearlmutter's R: the derivative along v, of params + r v at r
@@ -183,15 +228,15 @@ def r_backward(params_and_v, activations, delta, total, work):
     D, RD = delta  # (m, out)
     for l in reversed(range(1, len(params))):
         (W, _), (V, _), (dW, db) = params[l], v[l], total[l]
-        dW += work.dot("dW", h[l].T, RD)  # (H_l, H_{l+1})
+        work.add_dot(dW, h[l].T, RD)  # (H_l, H_{l+1})
         dW += work.dot("dW", Rh[l].T, D)
-        db += column_sums(RD)  # (H_{l+1},)
+        work.add_column_sums(db, RD)  # (H_{l+1},)
         RD = work.dot(f"RD{l}", beside(RD, D), beside(W, V).T)  # (m, H_l)
         RD *= mask[l]
         if l > 1:  # D_1 is not needed, for R h_0 = 0
             D = work.dot(f"D{l}", D, W.T)
             D *= mask[l]
-    h[0].add_transposed_times(RD, total[0][0], work)  # (1 + d, H_1)
+    h[0].add_transposed_times(RD, total[0], work)  # (1 + d, H_1)
 
 
 def beside(a, b):

@@ -5,8 +5,8 @@ input; `metairm_np.fast.value_and_grad` checks it.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ def risk_and_accuracy(params, env):
     """Return the risk and the share of right answers, lines 1 and 2."""
 
     def kernel(c):
-        f = c.forward().f
-        loss, _ = network.loss_and_slope(f, c.y)
+        (_, _, f), loss, _ = c.outputs()
         guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
         return np.array([float(loss.sum()), np.count_nonzero(guess == c.y)])
 
@@ -37,8 +36,7 @@ def gradient(params, env, cache=None):
     """Return R^e and its gradient, lines 1 to 4."""
 
     def kernel(c):
-        activations = c.forward()
-        loss, delta = network.loss_and_slope(activations.f, c.y)
+        activations, loss, delta = c.outputs()
         network.backward(c.thetas[0], activations, delta, c.totals[0], c.work)
         return float(loss.sum())
 
@@ -52,8 +50,7 @@ def hessian_vector_products(params, env, vectors, cache=None):
 
     def kernel(c):
         theta, *vs = c.thetas
-        activations = c.forward()
-        _, delta = network.loss_and_slope(activations.f, c.y)
+        activations, _, delta = c.outputs()
         for v, total in zip(vs, c.totals):
             R = network.r_forward(theta, v, activations, c.work)
             Rdelta = network.curve(activations.f, c.y, delta, R.f)
@@ -119,8 +116,7 @@ def penalty_slope(params, env, cache=None):
     """(14) Return R^e and d/dw R^e(w f) at w = 1, the mean of delta . f."""
 
     def kernel(c):
-        f = c.forward().f
-        loss, delta = network.loss_and_slope(f, c.y)
+        (_, _, f), loss, delta = c.outputs()
         return np.array([float(loss.sum()), float((delta * f).sum())])
 
     value, _ = sum_over(kernel, env, [params], 0, cache)
@@ -139,9 +135,8 @@ def irmv1(params, envs, penalty_weight):
         R, s = penalty_slope(params, env, cache)
 
         def kernel(c):
-            activations = c.forward()
+            activations, _, delta = c.outputs()
             f = activations.f
-            _, delta = network.loss_and_slope(f, c.y)
             bent = delta + 2 * penalty_weight * float(s) * (delta + network.curve(f, c.y, delta, f))
             network.backward(c.thetas[0], activations, bent, c.totals[0], c.work)
             return 0.0
@@ -276,18 +271,21 @@ def meta_irm(
         before = unit(L)
         L += losses
         weighted.scale(before / unit(L))
-        weighted.add((losses[0] - L[0]) / unit(L), vectors[0])
+        if plain is not None:
+            weighted.add((losses[0] - L[0]) / unit(L), vectors[0])
         for vector in vectors[1:]:
             weighted.add(unit(losses) / unit(L), vector)
         plain = accumulated(plain, vectors[0])
     offsets = np.array(L) - L[0]  # exactly 0 where all are equal, and then so is sigma
-    sigma = float(spec.sigma(offsets))
+    mean = float(offsets.sum()) / len(L)
+    offsets -= mean
+    sigma = math.sqrt(np.dot(offsets, offsets) / len(L))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
-    weights = [1 - kappa * offsets.mean(), kappa * unit(L)]
+    weights = [1 - kappa * mean, kappa * unit(L)]
     return sum(L) + std_weight * sigma, weighted_sum(weights, [plain, weighted])
 
 
-OBJECTIVES: dict[str, Callable] = {
+OBJECTIVES: dict[str, Any] = {
     "erm": erm,
     "irmv1": irmv1,
     "v_rex": v_rex,

@@ -127,10 +127,15 @@ def narrow(x):
     return x[:, : 1 + np.flatnonzero(x.any(axis=0))[-1]]
 
 
+def cut_sizes(sizes, dtype, n):
+    """Return the rows of a chunk and of a piece, at most, for n samples."""
+    rows = max(16, CHUNK_BYTES // (max(sizes[1:]) * dtype.itemsize))
+    return rows, min(rows, max(PIECE // sizes[1], n // 16))
+
+
 def plan_of(env, sizes):
     """Return the plan of an environment for a model, made once."""
-    rows = max(16, CHUNK_BYTES // (max(sizes[1:]) * env.dtype.itemsize))
-    step = min(rows, max(PIECE // sizes[1], len(env) // 16))
+    rows, step = cut_sizes(sizes, env.dtype, len(env))
     plans = _plans.setdefault(env, {})
     if (rows, step) not in plans:
         plans[rows, step] = Plan(env, rows, step)

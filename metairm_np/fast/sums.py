@@ -15,6 +15,7 @@ import numpy as np
 from metairm_np.fast import _blas, network
 from metairm_np.fast.network import Samples, Workspace
 from metairm_np.fast.plan import plan_of
+from metairm_np.fast.small import Small
 from metairm_np.fast.theta import Theta
 
 CACHE_BYTES = 2**25  # a thread, for activations that are needed again
@@ -25,9 +26,9 @@ THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 class Chunk(NamedTuple):
     """What a kernel gets: samples, and all else cut to the columns of x.
 
-    In thetas and totals, lists of [(W, b), ...], the first W has b as its first row and the first b
-    is None. `hidden` are arrays to keep the hidden activations in, where they are `known` after
-    another pass at thetas[0].
+    In thetas and totals, lists of [(W, b), ...], the first W may have b as its first row, and then
+    the first b is None. `hidden` are arrays to keep the hidden activations in, where they are
+    `known` after another pass at thetas[0]; `kept` is what `outputs` returned then, if that is.
     """
 
     x: Samples
@@ -37,25 +38,33 @@ class Chunk(NamedTuple):
     hidden: list | None
     known: bool
     work: Workspace
+    kept: tuple | None = None
 
-    def forward(self):
-        """Return the `Activations` at thetas[0]."""
+    def outputs(self):
+        """Return the `Activations` at thetas[0], the losses and delta."""
+        if self.kept is not None:
+            return self.kept
         forward = network.forward_from if self.known else network.forward
-        return forward(self.thetas[0], self.x, self.work, self.hidden)
+        activations = forward(self.thetas[0], self.x, self.work, self.hidden)
+        return activations, *network.loss_and_slope(activations.f, self.y)
 
 
 class ActivationCache:
     """Room for the hidden activations of one environment at one theta.
 
     What does not fit is computed again when needed. The room is this thread's and is used again by
-    the next cache, so that only one may be in use at a time.
+    the next cache, so that only one may be in use at a time. Of a small environment all that
+    `Chunk.outputs` returns is kept, in a workspace of its own.
     """
 
     def __init__(self, theta, env):
+        self.env = self.theta = None
+        if isinstance(env, Small):
+            self.work = workspace(env.dtype, "kept")
+            return
         self.widths = theta.sizes[1:-1]
         most = CACHE_BYTES * threads() // env.dtype.itemsize
         self.flat = workspace(env.dtype)("cache", 1, min(most, len(env) * sum(self.widths)))[0]
-        self.env = self.theta = None
 
     def holds(self, env, theta):
         """Return whether the activations are those of `env` at `theta`."""
@@ -103,6 +112,8 @@ def sum_over(kernel, env, thetas, n_totals=0, cache=None):
     -------
     number, list of Theta
     """
+    if isinstance(env, Small):
+        return sum_at_once(kernel, env, thetas, n_totals, cache)
     plan = plan_of(env, thetas[0].sizes)
     known = cache is not None and cache.holds(env, thetas[0])
     copies = [plan.copy(theta) for theta in thetas]
@@ -120,6 +131,21 @@ def sum_over(kernel, env, thetas, n_totals=0, cache=None):
     if cache is not None:
         cache.env, cache.theta = env, thetas[0]
     return value, [plan.whole(total, thetas[0].sizes) for total in sums]
+
+
+def sum_at_once(kernel, env, thetas, n_totals, cache):
+    """Return the same for a small environment, without all that large ones need."""
+    totals = [Theta.empty(thetas[0].sizes, env.dtype) for _ in range(n_totals)]
+    arrays = Theta.bordered if env.ones else list
+    layers, sums = list(map(arrays, thetas)), list(map(arrays, totals))
+    kept = None
+    if cache is not None:
+        if not cache.holds(env, thetas[0]):
+            chunk = Chunk(env.x, env.y, layers, sums, None, False, cache.work)
+            cache.kept, cache.env, cache.theta = chunk.outputs(), env, thetas[0]
+        kept = cache.kept
+    work = workspace(env.dtype, "small")
+    return kernel(Chunk(env.x, env.y, layers, sums, None, False, work, kept)), totals
 
 
 def run(cuts, ones, kernel, n_totals, copies, cache, known):
@@ -155,15 +181,19 @@ def for_each(function, tasks, theta, envs):
     As many tasks as there are threads run at the same time if environments have too few samples to
     share out, but not so few that threads do not pay. Bits do not depend on it.
     """
-    few = all(len(plan_of(env, theta.sizes).parts) == 1 for env in envs)
     many = min(map(len, envs)) * max(theta.sizes[1:]) >= SMALL
-    together = threads() if few and many else 1
+    together = threads() if many and all(single(env, theta) for env in envs) else 1
     for start in range(0, len(tasks), together):
         some = tasks[start : start + together]
         if len(some) == together:
             yield from in_threads(function, some)
         else:
             yield from map(function, some)
+
+
+def single(env, theta):
+    """Return whether the samples of an environment are not shared out."""
+    return isinstance(env, Small) or len(plan_of(env, theta.sizes).parts) == 1
 
 
 def in_threads(function, tasks):
@@ -195,7 +225,9 @@ if hasattr(os, "register_at_fork"):
 _local = threading.local()
 
 
-def workspace(dtype):
+def workspace(dtype, use="work"):
     """Return this thread's workspace for `dtype`."""
     spaces = vars(_local).setdefault("spaces", {})
-    return spaces.setdefault(dtype, Workspace(dtype))
+    if (dtype, use) not in spaces:
+        spaces[dtype, use] = Workspace(dtype, new=use == "small")
+    return spaces[dtype, use]

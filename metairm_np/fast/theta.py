@@ -21,10 +21,17 @@ class Theta:
     """
 
     def __init__(self, vector, sizes):
-        self.vector, self.sizes = vector, sizes
-        self.layers = [
-            vector[start:stop].reshape(-1, columns) for start, stop, columns in places(sizes)
-        ]
+        self.vector, self.sizes, self._layers = vector, sizes, None
+
+    @property
+    def layers(self):
+        """The matrices; made when first asked for, since most vectors are only added."""
+        if self._layers is None:
+            self._layers = [
+                self.vector[start:stop].reshape(-1, columns)
+                for start, stop, columns in places(self.sizes)
+            ]
+        return self._layers
 
     @classmethod
     def of(cls, params, dtype):

@@ -14,7 +14,7 @@ MUTANTS = [  # module, function, what is there, what is put there
     (network, "r_backward", "+=", "-="),
     (network, "loss_and_slope", "p[each, y] -= 1", "p[each, y] -= 1.0001"),
     (objectives, "step_back", "2 * inner.l2", "inner.l2"),
-    (objectives, "meta_irm", "offsets.mean()", "0.0"),
+    (objectives, "meta_irm", "kappa * mean", "kappa * 0.0"),
     (objectives, "irmv1", "2 * penalty_weight", "penalty_weight"),
     (
         objectives,
