@@ -17,7 +17,7 @@ from metairm_np.experiments.files import (
 )
 from metairm_np.reports import figures
 from metairm_np.sweeps.trial import machine
-from metairm_np.training.loop import ENGINES
+from metairm_np.training.engines import ENGINES
 
 PAPER = "paper"  # the name of all experiments that belong to the paper
 

@@ -39,10 +39,10 @@ __all__ = [
     "risks",
     "threads",
     "value_and_grad",
+    "value_grad_and_risks",
 ]
 
 
-@_checks.checked()
 def value_and_grad(
     name: str, params: Params, envs: Sequence[Environment], *, l2: float = 0.0, **hyper: Any
 ) -> tuple[float, Params]:
@@ -77,6 +77,29 @@ def value_and_grad(
     Environments of some hundred samples are copied, and the copy is kept as long as they are. With
     OpenBLAS the bits do not depend on the number of threads, see `threads`.
     """
+    value, gradient, _ = value_grad_and_risks(name, params, envs, l2=l2, **hyper)
+    return value, gradient
+
+
+@_checks.checked()
+def value_grad_and_risks(
+    name: str, params: Params, envs: Sequence[Environment], *, l2: float = 0.0, **hyper: Any
+) -> tuple[float, Params, np.ndarray]:
+    """Return an objective, its exact gradient, and the risks, which it comes by on the way.
+
+    Parameters
+    ----------
+    name, params, envs, l2, **hyper
+        As for `value_and_grad`.
+
+    Returns
+    -------
+    value : float
+    gradient : list of (dW, db)
+    risks : (E,) array
+        As `risks` returns them, up to rounding; NaN for an environment that "meta_irm" does not
+        adapt to, because no pair has it first.
+    """
     _checks.keywords(name, hyper, spec.KEYWORDS)
     objective = objectives.OBJECTIVES[name]
     objective.check(params, envs, **hyper)
@@ -91,12 +114,12 @@ def value_and_grad(
         hyper["gradient_noise"] = problem.noise(hyper["gradient_noise"])
     with _blas.one_thread():
         theta = problem.theta(params, dtype)
-        value, gradient = objective.__wrapped__(theta, problem.envs, **hyper)
+        value, gradient, found = objective.__wrapped__(theta, problem.envs, **hyper)
     gradient = problem.gradient(gradient, params)
     if l2:
         value += l2 * float(squared_norm(tree_map(lambda part: part.astype(dtype), params)))
         gradient = tree_map(lambda g, part: g + 2 * l2 * part, gradient, params)
-    return value, gradient
+    return value, gradient, np.array([found.get(e, np.nan) for e in range(len(envs))], dtype)
 
 
 def risk(params: Params, env: Environment) -> np.floating:
@@ -223,7 +246,7 @@ def adapt(
     """
     theta, (env,) = _ready(params, [env])
     inner = objectives.InnerLoop(env, inner_lr, inner_steps, inner_l2, gradient_noise)
-    return list(objectives.trajectory(theta, inner)[-1])
+    return list(objectives.trajectory(theta, inner)[0][-1])
 
 
 @_checks.checked(2)
@@ -270,7 +293,7 @@ def meta_losses(
     for i in sorted({i for i, _ in pairs}):
         noise = None if gradient_noise is None else gradient_noise[i]
         inner = objectives.InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise)
-        adapted[i] = objectives.trajectory(theta, inner)[-1]
+        adapted[i] = objectives.trajectory(theta, inner)[0][-1]
     return _risks([(adapted[i], envs[j]) for i, j in pairs], theta.vector.dtype)
 
 

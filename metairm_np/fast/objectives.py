@@ -1,7 +1,8 @@
 """The objectives of `metairm_np.spec` with their gradients.
 
-Line numbers are those of docs/derivation.md. Each objective returns (value, gradient) for checked
-input; `metairm_np.fast.value_and_grad` checks it.
+Line numbers are those of docs/derivation.md. Each objective returns (value, gradient, risks) for
+checked input, which `metairm_np.fast.value_and_grad` checks; the risks are the R^e(theta) that it
+came by, {e: R^e}.
 """
 
 import math
@@ -77,10 +78,11 @@ def weighted_sum(weights, thetas):
 @checked(1)
 def erm(params, envs):
     """Return sum_e R^e."""
-    value, total = 0.0, None
+    risks, total = [], None
     for R, g in for_each(lambda env: gradient(params, env), envs, params, envs):
-        value, total = value + R, accumulated(total, g)
-    return value, total
+        risks.append(R)
+        total = accumulated(total, g)
+    return sum(risks), total, dict(enumerate(risks))
 
 
 def accumulated(total, g):
@@ -97,7 +99,8 @@ def v_rex(params, envs, penalty_weight):
     R, g = zip(*for_each(lambda env: gradient(params, env), envs, params, envs))
     E, mean = len(R), sum(R) / len(R)
     value = sum(R) + penalty_weight * float(spec.variance(np.array(R)))
-    return value, weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
+    gradient_sum = weighted_sum([1 + penalty_weight * 2 * (r - mean) / E for r in R], g)
+    return value, gradient_sum, dict(enumerate(R))
 
 
 @checked(2)
@@ -109,7 +112,8 @@ def mm_rex(params, envs, lambda_min):
     R, g = zip(*for_each(lambda env: gradient(params, env), envs, params, envs))
     weight = 1 - len(R) * lambda_min
     weights = [lambda_min + weight * (r == max(R)) / R.count(max(R)) for r in R]
-    return weight * max(R) + lambda_min * sum(R), weighted_sum(weights, g)
+    value = weight * max(R) + lambda_min * sum(R)
+    return value, weighted_sum(weights, g), dict(enumerate(R))
 
 
 def penalty_slope(params, env, cache=None):
@@ -143,12 +147,13 @@ def irmv1(params, envs, penalty_weight):
 
         _, (g,) = sum_over(kernel, env, [params], 1, cache)
         g.vector *= 1 / len(env)
-        return float(R + penalty_weight * s**2), g
+        return float(R), float(R + penalty_weight * s**2), g
 
-    value, total = 0.0, None
-    for F, g in for_each(one, envs, params, envs):
+    risks, value, total = [], 0.0, None
+    for R, F, g in for_each(one, envs, params, envs):
+        risks.append(R)
         value, total = value + F, accumulated(total, g)
-    return value, total
+    return value, total, dict(enumerate(risks))
 
 
 # ---- meta-IRM ------------------------------------------------------------------------------------
@@ -170,17 +175,18 @@ class InnerLoop(NamedTuple):
 
 
 def trajectory(params, inner):
-    """(8) Return [theta_0, ..., theta_T].
+    """(8) Return [theta_0, ..., theta_T] and R_i(theta_0).
 
     theta_{t+1} = theta_t - alpha m_t (grad R_i(theta_t) + 2 mu theta_t).
     """
-    thetas = [params]
+    thetas, risks = [params], []
     for t in range(inner.steps):
-        _, g = gradient(thetas[-1], inner.env, inner.cache)
+        R, g = gradient(thetas[-1], inner.env, inner.cache)
+        risks.append(R)
         if inner.l2:
             g.add(2 * inner.l2, thetas[-1])
         thetas.append(thetas[-1].plus(-inner.lr, inner.noisy(t, g)))
-    return thetas
+    return thetas, risks[0]
 
 
 def pull_back(vectors, thetas, inner):
@@ -226,13 +232,13 @@ def meta_loss_sums(theta, envs):
 
 
 def pulled_back_sums(params, others, inner, first_order):
-    """(8)-(10) Return the `meta_loss_sums` at theta', pulled back to theta.
+    """(8)-(10) Return R_i(theta) and the `meta_loss_sums` at theta', pulled back to theta.
 
     The trajectory is a local of this function, so that its memory is free for the next environment.
     """
-    thetas = trajectory(params, inner)
+    thetas, R = trajectory(params, inner)
     losses, vectors = meta_loss_sums(thetas[-1], others)
-    return losses, vectors if first_order else pull_back(vectors, thetas, inner)
+    return R, losses, vectors if first_order else pull_back(vectors, thetas, inner)
 
 
 @checked(2)
@@ -266,8 +272,10 @@ def meta_irm(
         others = [envs[j] for first, j in pairs if first == i]
         return pulled_back_sums(params, others, inner, first_order)
 
+    adapted, risks = sorted({i for i, _ in pairs}), []
     L, plain, weighted = [], None, Theta.zeros(params.sizes, params.vector.dtype)
-    for losses, vectors in for_each(one, sorted({i for i, _ in pairs}), params, envs):
+    for R, losses, vectors in for_each(one, adapted, params, envs):
+        risks.append(R)
         before = unit(L)
         L += losses
         weighted.scale(before / unit(L))
@@ -282,7 +290,8 @@ def meta_irm(
     sigma = math.sqrt(np.dot(offsets, offsets) / len(L))
     kappa = std_weight / (len(L) * sigma) if sigma > 0 else 0.0
     weights = [1 - kappa * mean, kappa * unit(L)]
-    return sum(L) + std_weight * sigma, weighted_sum(weights, [plain, weighted])
+    value = sum(L) + std_weight * sigma
+    return value, weighted_sum(weights, [plain, weighted]), dict(zip(adapted, risks))
 
 
 OBJECTIVES: dict[str, Any] = {

@@ -25,7 +25,8 @@ from metairm_np.sweeps.identity import WHICH, data_checksum, settings_hash
 from metairm_np.sweeps.plan import name_of
 from metairm_np.training.checkpoint import Checkpoint
 from metairm_np.training.clock import Clock
-from metairm_np.training.loop import ENGINES, RunOptions, train
+from metairm_np.training.engines import ENGINES
+from metairm_np.training.loop import RunOptions, train
 
 VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # that the results may depend on
 # autograd's tracing is not made for threads, and a worker may have several

@@ -3,11 +3,7 @@
 import numpy as np
 
 from metairm_np import spec
-
-
-def risks(engine, params, envs):
-    """Return the risk on each environment, a list of float."""
-    return [float(r) for r in engine.risks(params, envs)]
+from metairm_np.training.engines import risks
 
 
 def validation_risks(engine, params, validation):

@@ -9,21 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metairm_np import _checks, fast, spec
+from metairm_np import _checks, fast
 from metairm_np._autodiff import tree_map
 from metairm_np._seeds import AUDIT, INIT, NOISE, child
 from metairm_np.mlp import init_mlp
 from metairm_np.training.audit import Audit
 from metairm_np.training.checkpoint import Checkpoint, identity
 from metairm_np.training.clock import Clock
-from metairm_np.training.history import observe, risks, validation_risks
+from metairm_np.training.engines import risks, value_grad_and_risks
+from metairm_np.training.history import observe, validation_risks
 from metairm_np.training.holding import HoldState
 from metairm_np.training.result import Result, Status, message_of
 from metairm_np.training.settings import Settings, hyper_at, optimizer_of, random_hyper
 from metairm_np.training.state import TrainState, generator, stream
 from metairm_np.training.stopping import StoppingState, watched_risks
-
-ENGINES = {"fast": fast, "spec": spec}
 
 
 class Step(NamedTuple):
@@ -37,8 +36,10 @@ class Step(NamedTuple):
         After the risks of this step.
     hyper : dict
         The objective's keywords, with what was drawn for this step.
-    risks, objective : dict
-        What the history gets of it; no objective where training ends by itself.
+    risk : list of float
+        Of the training environments.
+    validation, objective : dict
+        What the history gets of it at every step; no objective where training ends by itself.
     status : Status, optional
         Why training ends with this step; None if it goes on.
     """
@@ -46,7 +47,8 @@ class Step(NamedTuple):
     state: TrainState
     stopping: StoppingState
     hyper: dict
-    risks: dict
+    risk: list
+    validation: dict
     objective: dict
     status: Status | None
 
@@ -66,36 +68,37 @@ def trajectory(settings, engine, envs, validation, state, clock=None):
     status, clock = None, clock or Clock()
     while status is None:
         t, params, moments, stopping, hold, noise = state
-        with clock.on("watching"):
-            seen = validation_risks(engine, params, validation)
-            if settings.inner_lr_hold or (rule and rule.samples == "all"):
-                seen["risk"] = risks(engine, params, envs)
-        if rule:
-            watched = watched_risks(rule, seen, envs, validation)
-            stopping = rule.update(stopping, t, watched, params)
-        rng = generator(noise)
+        rng, complete = generator(noise), t == settings.steps
         hyper, weight = hyper_at(settings, t, len(envs))
+        with clock.on("watching"):
+            seen, risk = validation_risks(engine, params, validation), None
+            if settings.inner_lr_hold or complete:
+                risk = risks(engine, params, envs)
         if settings.inner_lr_hold:
-            hold = settings.inner_lr_hold.update(hold, t, seen["risk"], hyper["inner_lr"])
+            hold = settings.inner_lr_hold.update(hold, t, risk, hyper["inner_lr"])
             hyper["inner_lr"] = hold.inner_lr
-        hyper.update(random_hyper(settings, rng, params, len(envs)))
+        with clock.on("gradients"):
+            hyper.update(random_hyper(settings, rng, params, len(envs)))
+            if not complete:  # before it is known whether to stop here, for it has the risks
+                value, gradient, risk = value_grad_and_risks(
+                    engine, settings.objective, params, envs, l2=settings.l2, **hyper
+                )
+        if rule:
+            watched = watched_risks(rule, {**seen, "risk": risk}, envs, validation)
+            stopping = rule.update(stopping, t, watched, params)
 
         objective = {}
         if rule and rule.stops(stopping, t):
             status = Status.STOPPED_EARLY
-        elif t == settings.steps:
+        elif complete:
             status = Status.COMPLETED
         else:
-            with clock.on("gradients"):
-                value, gradient = engine.value_and_grad(
-                    settings.objective, params, envs, l2=settings.l2, **hyper
-                )
             if settings.rescale and weight > 1:
                 value, gradient = value / weight, tree_map(lambda g, w=weight: g / w, gradient)
             objective = {"objective": value, "weight": weight}
             if not (isfinite(value) and all_finite(gradient)):
                 status = Status.DIVERGED
-        yield Step(state, stopping, hyper, seen, objective, status)
+        yield Step(state, stopping, hyper, risk, seen, objective, status)
 
         if status is None:
             params, moments = optimizer.update(gradient, moments, params)
@@ -201,18 +204,18 @@ def train(
         if run.checkpoint and t > first and run.checkpoint.due(t):
             run.checkpoint.save((step.state, audit, history), whose)
 
-        row, finite = {"step": t, **step.risks}, True
+        row, finite = {"step": t, **step.validation}, True
+        if settings.watches_all_risks:
+            row["risk"] = step.risk
         if settings.inner_lr_varies:
             row["inner_lr"] = step.hyper["inner_lr"]
         if not step.objective or t % run.log_every == 0:
             with clock.on("watching"):
-                risk = row.get("risk") or risks(run.engine, params, envs)
-                row.update(
-                    observe(settings, step.hyper, run.engine, params, envs, validation, test, risk)
-                )
+                about = (settings, step.hyper, run.engine, params, envs, validation, test)
+                row.update(observe(*about, step.risk))
                 if run.observe:
                     row.update(run.observe(params))
-            finite = np.isfinite(risk).all()
+            finite = np.isfinite(step.risk).all()
         if finite:
             row.update(step.objective)
         else:

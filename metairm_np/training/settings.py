@@ -131,6 +131,12 @@ class Settings:
         """Whether meta-IRM's alpha is another one from step to step."""
         return bool(self.inner_lr_warmup or self.inner_lr_hold)
 
+    @property
+    def watches_all_risks(self) -> bool:
+        """Whether the risks on all training samples decide something at every step."""
+        rule = self.early_stopping
+        return bool(self.inner_lr_hold or (rule and rule.samples == "all"))
+
     def check_for(self, n_envs: int, n_validation: int = 2) -> None:
         """Raise unless one can train so on as many environments.
 
