@@ -7,6 +7,8 @@ and what makes one setting better than another:
     criterion = "risk"                                  # see CRITERIA
     max_risk_spread = 0.01                              # optional: the most that mean plus spread
                                                         # over trials of "risk_spread" may be
+    samples = "all"                                     # optional: of that, with the training
+                                                        # samples; else of the held-out ones alone
     [search.v_rex.ranges]
     lr = { low = 1e-4, high = 1e-2, log = true }        # uniform, or uniform in the logarithm
     anneal_steps = { low = 50, high = 250, integer = true }
@@ -35,7 +37,9 @@ CRITERIA = {
     "error": lambda record: 1 - float(np.mean(record["validation_accuracy"])),
     "worst_error": lambda record: 1 - float(np.min(record["validation_accuracy"])),
     "risk_spread": lambda record: float(np.std(record["validation_risk"])),
+    "all_risk_spread": lambda record: float(np.std(record["all_risk"])),
 }
+SPREAD_ON = {"validation": "risk_spread", "all": "all_risk_spread"}  # by [search] `samples`
 
 
 def check(name, table, algorithms):

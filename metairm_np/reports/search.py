@@ -6,7 +6,7 @@ import shlex
 
 import numpy as np
 
-from metairm_np.experiments.search_space import CRITERIA, Row
+from metairm_np.experiments.search_space import CRITERIA, SPREAD_ON, Row
 from metairm_np.reports import tables
 
 
@@ -15,9 +15,10 @@ def results(row: Row, records) -> list:
 
     A setting is judged by the parameters that its trials keep, wherever these stop. Settings all of
     whose trials are usable come before the others. Of those, the first are the ones whose spread of
-    the validation risks (population standard deviation over the training environments), the mean
-    over trials plus the standard deviation over trials, is at most `max_risk_spread`, in the order
-    of the criterion (mean over trials); the rest follow in the order of that sum. A setting that is
+    the risks (population standard deviation over the training environments; on held-out or, with
+    `samples` = "all", on all samples), the mean over trials plus the standard deviation over
+    trials, is at most `max_risk_spread`, in the order of the criterion (mean over trials); the rest
+    follow in the order of that sum. A setting that is
     invariant in one trial and not in the next is none to select.
 
     Parameters
@@ -60,7 +61,7 @@ def _result(row, number, values, records):
     def over_trials(criterion):
         return [CRITERIA[criterion](record) for record in good] or [math.inf]
 
-    spreads = over_trials("risk_spread")
+    spreads = over_trials(spread_of(table))
     spread, varies = float(np.mean(spreads)), float(np.std(spreads)) if good else math.inf
     return {
         "setting": number,
@@ -75,6 +76,11 @@ def _result(row, number, values, records):
             f"{p_e:g}": tables.accuracies(good, p_e).tolist() for p_e in row.experiment.table_p
         },
     }
+
+
+def spread_of(table) -> str:
+    """Return the criterion that `max_risk_spread` of a [search.NAME] is about."""
+    return SPREAD_ON[table.get("samples", "validation")]
 
 
 def _place(one):
@@ -93,7 +99,7 @@ def markdown(row: Row, found, most=None) -> str:
     shown = found[:most] + [one for one in found[len(found[:most]) :] if one["oracle"]]
     keys = list(found[0]["values"])
     columns = [f"p_e = {p:g}" for p in experiment.table_p]
-    head = ["setting", "", "trials", criterion, "risk_spread", *columns, *keys]
+    head = ["setting", "", "trials", criterion, spread_of(table), *columns, *keys]
     lines = []
     for one in shown:
         marks = [name for name in ("selected", "oracle") if one[name]]
@@ -107,10 +113,9 @@ def markdown(row: Row, found, most=None) -> str:
         lines.append([*about, *risks, *accuracies, *(str(one["values"][key]) for key in keys)])
     first = ""
     if "max_risk_spread" in table:
-        limit = f"{table['max_risk_spread']:g} (risk_spread)"
         first = (
-            f", first those whose validation risks differ by at most {limit}, mean plus standard "
-            "deviation over trials"
+            f", first those whose {spread_of(table)}, mean plus standard deviation over trials, is "
+            f"at most {table['max_risk_spread']:g}"
         )
     caption = (
         f"{algorithm.label}: {len(found)} settings in the order of {criterion} on the training "

@@ -128,6 +128,27 @@ def test_risks_accuracy_penalty_meta_losses_and_adapt(drawn):
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
 
 
+@each_objective
+@pytest.mark.parametrize("n", [40, 400])  # taken together, and as they are
+def test_risks_on_the_way(n, name):
+    envs = synthetic_digits(0, n, train_p=(0.1, 0.2, 0.3), validation=0).train
+    params = init_mlp((392, 9, 1), 0)
+    with cut():
+        value, gradient, risks = fast.value_grad_and_risks(name, params, envs, **HYPER[name])
+        again, plain = fast.value_and_grad(name, params, envs, **HYPER[name])
+    assert value == again
+    np.testing.assert_array_equal(flat(gradient), flat(plain))
+    np.testing.assert_allclose(risks, spec.risks(params, envs), rtol=1e-12)
+
+
+def test_risks_on_the_way_are_of_the_environments_that_are_adapted_to():
+    envs = synthetic_digits(0, 40, train_p=(0.1, 0.2, 0.3), validation=0).train
+    *_, risks = fast.value_grad_and_risks(
+        "meta_irm", init_mlp((392, 9, 1), 0), envs, inner_lr=0.1, std_weight=1.0, pairs=[(2, 0)]
+    )
+    assert np.isnan(risks).tolist() == [True, True, False]
+
+
 PAINTED = {
     "two colours": lambda: synthetic_digits(0, 90, validation=0),
     "five colours": lambda: synthetic_digits(

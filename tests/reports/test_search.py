@@ -75,8 +75,9 @@ def test_settings_whose_risks_differ_too_much_come_after_the_others():
     assert order(row_of(), records) == [3, 0, 1, 2]
     row = row_of(max_risk_spread=0.01)
     assert order(row, records) == [1, 2, 3, 0]
-    assert "differ by at most 0.01 (risk_spread)" in search.markdown(
-        row, search.results(row, records)
+    assert (
+        "whose risk_spread, mean plus standard deviation over trials, is at most 0.01"
+        in search.markdown(row, search.results(row, records))
     )
 
 
@@ -94,7 +95,7 @@ def test_a_setting_whose_trials_differ_comes_after_the_others_wherever_they_stop
     assert found[2]["risk_spread"] == pytest.approx(0.006)
     assert found[2]["risk_spread_varies"] == pytest.approx(np.std(spreads[0]))
     text = search.markdown(row, found)
-    assert "differ by at most 0.01 (risk_spread), mean plus standard deviation over trials" in text
+    assert "risk_spread, mean plus standard deviation over trials, is at most 0.01" in text
     assert "0.0060 ± 0.0085" in text
 
 
