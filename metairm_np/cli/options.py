@@ -95,6 +95,12 @@ def _search(p):
         "they differ)",
         default=3,
     )
+    _number(
+        p,
+        "--best",
+        "give further trials only to the N settings of each algorithm that are best in the first "
+        "one (default: to all)",
+    )
     _shared(p)
 
 

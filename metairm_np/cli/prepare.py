@@ -15,7 +15,7 @@ from metairm_np.experiments.files import (
     resolve,
     row_of,
 )
-from metairm_np.reports import figures
+from metairm_np.reports import figures, search, tables
 from metairm_np.sweeps.trial import machine
 from metairm_np.training.engines import ENGINES
 
@@ -68,7 +68,7 @@ def check_data(args, experiment, variants):
             algorithm.settings.check_for(len(trial.train_p), len(trial.validation))
 
 
-def open_folder(args, kind, study, more, rows, first, settings=None):
+def open_folder(args, kind, study, more, rows, trials, first=0, settings=None):
     """Make the run folder, with the config, the machine and the plan in it."""
     name = f"{study.name}-quick" if args.quick else study.name
     folder = sweeps.Folder(
@@ -79,7 +79,7 @@ def open_folder(args, kind, study, more, rows, first, settings=None):
         folder.check()
         _storage.write_record(folder.path / "config.json", contents.config(), indent=1)
         _storage.write_json(folder.path / "machine.json", machine(), indent=1)
-        folder.plan(rows, first, args.trials, settings)
+        folder.plan(rows, first, trials, settings)
     except OSError as error:
         raise OSError(
             f"cannot write to {folder.path} ({error.strerror or error}); "
@@ -96,7 +96,7 @@ def prepare_table(args, command):
         wanted[case] = [name for name in algorithms if name in experiment.algorithms]
         check_data(args, experiment, [experiment])
         rows += [row_of(name, case) for name in wanted[case]]
-    folder, contents = open_folder(args, "", study, {}, rows, 0)
+    folder, contents = open_folder(args, "", study, {}, rows, args.trials)
     options = {
         "audit_every": args.audit_every,
         "keep_params": study.keep_params or args.save_params,
@@ -113,6 +113,8 @@ def prepare_table(args, command):
 def prepare_search(args, command):
     """Return what `execute` needs to search for settings, in each case of the study."""
     _checks.count("--budget", args.budget, 1)
+    if args.best is not None:
+        _checks.count("--best", args.best, 1)
     study, algorithms = prepare(args)
     rows = search_space.rows(study, algorithms, args.algorithms is not None, args.budget, args.seed)
     variants = {
@@ -124,17 +126,22 @@ def prepare_search(args, command):
     }
     for row in rows:
         check_data(args, row.experiment, variants[row.name])
-    tables = [experiment.config.get("search", {}) for experiment in study.cases.values()]
+    declared = [experiment.config.get("search", {}) for experiment in study.cases.values()]
     names = [row.name for row in rows]
-    folder, contents = open_folder(
-        args, "search-", study, {"search": tables}, names, search_space.FIRST_TRIAL, args.budget
-    )
+    first, of_all = search_space.FIRST_TRIAL, args.trials if args.best is None else 1
+    more = {"search": declared}
+    folder, contents = open_folder(args, "search-", study, more, names, of_all, first, args.budget)
+    settings = {row.name: range(args.budget) for row in rows}
+    if args.best is not None:
+        records = tables.by_row(folder.summaries(contents))
+        settings = {
+            row.name: search.best(row, records.get(row.name, []), args.best, first) for row in rows
+        }
     options = {"audit_every": args.audit_every, "keep_params": args.save_params}
-    first = search_space.FIRST_TRIAL
     tasks = [
         contents.task(row.experiment.case, row.algorithm, trial, setting, **options)
         for trial in range(first, first + args.trials)  # those of a trial share its data
         for row in rows
-        for setting in range(args.budget)
+        for setting in settings[row.name]
     ]
     return tasks, folder, lambda: conclude.conclude_search(contents, folder, command)

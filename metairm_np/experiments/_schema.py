@@ -8,7 +8,7 @@ from functools import partial
 from metairm_np import _checks, environments, spec
 from metairm_np.training.holding import HoldRule
 from metairm_np.training.settings import Settings
-from metairm_np.training.stopping import SAMPLES, StoppingRule
+from metairm_np.training.stopping import StoppingRule
 
 GENERATORS = {
     "colored_mnist": environments.colored_mnist,
@@ -162,7 +162,6 @@ RANGE = {
 SEARCH = {
     "criterion": text,
     "max_risk_spread": partial(_checks.number, low=0),
-    "samples": partial(_checks.choice, options=SAMPLES),
     "ranges": table_of(partial(table_with, checks=RANGE)),
 }
 CHANGES = {  # what [quick] may change

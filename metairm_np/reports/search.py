@@ -6,7 +6,7 @@ import shlex
 
 import numpy as np
 
-from metairm_np.experiments.search_space import CRITERIA, SPREAD_ON, Row
+from metairm_np.experiments.search_space import CRITERIA, Row
 from metairm_np.reports import tables
 
 
@@ -14,12 +14,12 @@ def results(row: Row, records) -> list:
     """Return what a search found, the best setting first.
 
     A setting is judged by the parameters that its trials keep, wherever these stop. Settings all of
-    whose trials are usable come before the others. Of those, the first are the ones whose spread of
-    the risks (population standard deviation over the training environments; on held-out or, with
-    `samples` = "all", on all samples), the mean over trials plus the standard deviation over
+    whose trials are usable come before the others, and of those the ones with the most trials. Of
+    these, the first are the ones whose spread of the validation risks (population standard
+    deviation over the training environments), the mean over trials plus the standard deviation over
     trials, is at most `max_risk_spread`, in the order of the criterion (mean over trials); the rest
-    follow in the order of that sum. A setting that is
-    invariant in one trial and not in the next is none to select.
+    follow in the order of that sum. A setting that is invariant in one trial and not in the next is
+    none to select.
 
     Parameters
     ----------
@@ -44,13 +44,32 @@ def results(row: Row, records) -> list:
         for number, values in enumerate(row.drawn)
         if number in groups
     ]
-    found.sort(key=_place)
+    most = max((one["trials"] for one in found), default=0)
+    found.sort(key=lambda one: (not one["usable"], one["trials"] < most, *_place(one)))
     usable = [one for one in found if one["usable"]]
     best = max(usable, key=_worst_accuracy, default=None)
     return [
         {**one, "selected": one is found[0] and one["usable"], "oracle": one is best}
         for one in found
     ]
+
+
+def best(row: Row, records, n: int, trial: int) -> list:
+    """Return the numbers of the n best settings by one trial alone, or all if there are fewer.
+
+    Raises
+    ------
+    ValueError
+        If a setting has no such trial yet.
+    """
+    first = [record for record in records if record["trial"] == trial]
+    missing = len(row.drawn) - len(first)
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(row.drawn)} settings of {row.name} have no first trial yet; run "
+            "the same command with --trials 1 and without --best before"
+        )
+    return [one["setting"] for one in results(row, first)[:n]]
 
 
 def _result(row, number, values, records):
@@ -61,7 +80,7 @@ def _result(row, number, values, records):
     def over_trials(criterion):
         return [CRITERIA[criterion](record) for record in good] or [math.inf]
 
-    spreads = over_trials(spread_of(table))
+    spreads = over_trials("risk_spread")
     spread, varies = float(np.mean(spreads)), float(np.std(spreads)) if good else math.inf
     return {
         "setting": number,
@@ -78,14 +97,9 @@ def _result(row, number, values, records):
     }
 
 
-def spread_of(table) -> str:
-    """Return the criterion that `max_risk_spread` of a [search.NAME] is about."""
-    return SPREAD_ON[table.get("samples", "validation")]
-
-
 def _place(one):
     within, apart = one["within"], one["risk_spread"] + one["risk_spread_varies"]
-    return not one["usable"], not within, one["criterion"] if within else apart
+    return not within, one["criterion"] if within else apart
 
 
 def _worst_accuracy(one):
@@ -99,7 +113,7 @@ def markdown(row: Row, found, most=None) -> str:
     shown = found[:most] + [one for one in found[len(found[:most]) :] if one["oracle"]]
     keys = list(found[0]["values"])
     columns = [f"p_e = {p:g}" for p in experiment.table_p]
-    head = ["setting", "", "trials", criterion, spread_of(table), *columns, *keys]
+    head = ["setting", "", "trials", criterion, "risk_spread", *columns, *keys]
     lines = []
     for one in shown:
         marks = [name for name in ("selected", "oracle") if one[name]]
@@ -113,9 +127,10 @@ def markdown(row: Row, found, most=None) -> str:
         lines.append([*about, *risks, *accuracies, *(str(one["values"][key]) for key in keys)])
     first = ""
     if "max_risk_spread" in table:
+        limit = f"{table['max_risk_spread']:g} (risk_spread)"
         first = (
-            f", first those whose {spread_of(table)}, mean plus standard deviation over trials, is "
-            f"at most {table['max_risk_spread']:g}"
+            f", first those whose validation risks differ by at most {limit}, mean plus standard "
+            "deviation over trials"
         )
     caption = (
         f"{algorithm.label}: {len(found)} settings in the order of {criterion} on the training "

@@ -25,9 +25,8 @@ from metairm_np.sweeps.identity import WHICH, data_checksum, settings_hash
 from metairm_np.sweeps.plan import name_of
 from metairm_np.training.checkpoint import Checkpoint
 from metairm_np.training.clock import Clock
-from metairm_np.training.engines import ENGINES, risks
+from metairm_np.training.engines import ENGINES
 from metairm_np.training.loop import RunOptions, train
-from metairm_np.training.stopping import over_all_samples
 
 VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # that the results may depend on
 # autograd's tracing is not made for threads, and a worker may have several
@@ -220,13 +219,9 @@ def run_trial(
     seconds = time.perf_counter() - began
     clock.add(result.seconds)
     with clock.on("evaluation"):
-        held = risks(module, result.params, validation) if validation else []
         evaluated = {
             "train_accuracy": [module.accuracy(result.params, env) for env in envs],
-            "validation_risk": held,
-            "all_risk": over_all_samples(
-                risks(module, result.params, envs), held, envs, validation
-            ),
+            "validation_risk": [float(module.risk(result.params, env)) for env in validation],
             "validation_accuracy": [module.accuracy(result.params, env) for env in validation],
             "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
             **reading(result.params),

@@ -15,11 +15,6 @@ import numpy as np
 
 from metairm_np import _checks
 
-SAMPLES = (
-    "validation",
-    "all",
-)  # whose risks are compared: the held-out ones', the training ones', too
-
 
 class StoppingState(NamedTuple):
     """What a `StoppingRule` has seen so far.
@@ -103,7 +98,7 @@ class StoppingRule:
         _checks.number("arm", self.arm, low=self.threshold)
         for name, low in (("warmup", 0), ("patience", 0), ("smoothing", 1), ("line", 0)):
             _checks.count(name, getattr(self, name), low)
-        _checks.choice("samples", self.samples, SAMPLES)
+        _checks.choice("samples", self.samples, ("validation", "all"))
         if self.target_risk is not None:
             _checks.number("target_risk", self.target_risk, low=0)
 
@@ -186,12 +181,8 @@ def watched_risks(rule, risks, envs, validation):
     """
     if rule.samples == "validation":
         return risks["validation_risk"]
-    return over_all_samples(risks["risk"], risks["validation_risk"], envs, validation)
-
-
-def over_all_samples(risks, held_risks, envs, validation):
-    """Return the mean risk over the training and the held-out samples of each environment."""
-    if not validation:
-        return risks
     shares = [len(held) / (len(env) + len(held)) for env, held in zip(envs, validation)]
-    return [(1 - s) * risk + s * held for s, risk, held in zip(shares, risks, held_risks)]
+    return [
+        (1 - s) * risk + s * held
+        for s, risk, held in zip(shares, risks["risk"], risks["validation_risk"])
+    ]

@@ -75,9 +75,8 @@ def test_settings_whose_risks_differ_too_much_come_after_the_others():
     assert order(row_of(), records) == [3, 0, 1, 2]
     row = row_of(max_risk_spread=0.01)
     assert order(row, records) == [1, 2, 3, 0]
-    assert (
-        "whose risk_spread, mean plus standard deviation over trials, is at most 0.01"
-        in search.markdown(row, search.results(row, records))
+    assert "differ by at most 0.01 (risk_spread)" in search.markdown(
+        row, search.results(row, records)
     )
 
 
@@ -95,7 +94,7 @@ def test_a_setting_whose_trials_differ_comes_after_the_others_wherever_they_stop
     assert found[2]["risk_spread"] == pytest.approx(0.006)
     assert found[2]["risk_spread_varies"] == pytest.approx(np.std(spreads[0]))
     text = search.markdown(row, found)
-    assert "risk_spread, mean plus standard deviation over trials, is at most 0.01" in text
+    assert "differ by at most 0.01 (risk_spread), mean plus standard deviation over trials" in text
     assert "0.0060 ± 0.0085" in text
 
 
@@ -104,16 +103,25 @@ def test_a_setting_is_judged_by_the_mean_of_its_trials_and_needs_all_of_them():
         record(0, [0.1, 0.1], 0.5),
         record(0, [0.7, 0.7], 0.7, trial=1),
         record(1, [0.3, 0.3], 0.2),
+        record(1, [0.3, 0.3], 0.2, trial=1),
     ]
     found = search.results(row_of(), records)
     assert [one["setting"] for one in found] == [1, 0]
     assert found[1]["criterion"] == pytest.approx(0.4)
-    assert "±" not in search.markdown(row_of(), found[:1]).splitlines()[-1]
     assert found[1]["trials"] == 2
     assert found[1]["test_accuracy"] == {"0.9": [50.0, 70.0]}
     records[0]["status"] = "diverged"
-    found = search.results(row_of(), [*records, record(4, [9.0, 9.0], 0.1)])
+    found = search.results(row_of(), [*records, record(4, [0.1, 0.1], 0.1)])
     assert [(one["setting"], one["usable"]) for one in found] == [(1, True), (4, True), (0, False)]
+    assert "±" not in search.markdown(row_of(), found[1:2]).splitlines()[-1]
+
+
+def test_the_best_in_the_first_trial_are_those_that_go_on():
+    row = row_of()._replace(drawn=DRAWN[:3])
+    first = [record(setting, [r, r], 0.5) for setting, r in enumerate((0.3, 0.1, 0.2))]
+    assert search.best(row, [*first, record(0, [0.0, 0.0], 0.5, trial=1)], 2, trial=0) == [1, 2]
+    with pytest.raises(ValueError, match="1 of 3 settings of erm have no first trial yet; run"):
+        search.best(row, first[:2], 2, trial=0)
 
 
 def test_selected_is_the_first_and_oracle_the_best_on_the_test_environments():
@@ -187,6 +195,14 @@ def test_the_command_searches_goes_on_and_reports(run, tmp_path, capsys):
     assert main(["status", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[2].strip() for line in lines[4:6]] == ["8", "8"]
+
+
+def test_the_command_goes_on_with_the_best_alone(run, tmp_path):
+    search_for = ("--budget", "3", "--algorithms", "erm")
+    run(TOML, *search_for, "--trials", "1")
+    run(TOML, *search_for, "--trials", "2", "--best", "1")
+    found = _storage.read_json(next((tmp_path / "runs").glob("search-*")) / "search.json")["erm"]
+    assert [one["trials"] for one in found] == [2, 1, 1]
 
 
 def test_every_case_of_a_study_is_searched(run, tmp_path):
