@@ -60,6 +60,30 @@ def decomposition(params: Params, env: Environment) -> Decomposition:
     ValueError
         If the environment is not one of images painted in k colours.
     """
+    D, f = effect_of_repainting(params, env)
+    right = np.argmax(f, axis=1) == env.y
+    return Decomposition(float(right.mean()), float(D.mean()), float(D.std()))
+
+
+def effect_of_repainting(params: Params, env: Environment) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the colour does to the logits of each image, and their mean over the colours.
+
+    Parameters
+    ----------
+    params, env
+        As for `decomposition`.
+
+    Returns
+    -------
+    D : (k, n) array
+        D_z(x) of `decomposition`.
+    f : (n, k) array
+        The logits averaged over the colours; two classes' one logit f as (-f / 2, f / 2).
+
+    Raises
+    ------
+    ValueError
+    """
     k = max(params[-1][0].shape[1], 2)
     if not is_painted(env, k):
         raise ValueError(
@@ -76,9 +100,7 @@ def decomposition(params: Params, env: Environment) -> Decomposition:
     margins = (k * f - f.sum(axis=2, keepdims=True)) / (k - 1)
     own = np.array([margins[z, :, z] for z in range(k)])  # (k, n)
     repainted = (margins.sum(axis=0).T - own) / (k - 1)
-    D = own - repainted
-    right = np.argmax(f.mean(axis=0), axis=1) == env.y
-    return Decomposition(float(right.mean()), float(D.mean()), float(D.std()))
+    return own - repainted, f.mean(axis=0)
 
 
 def is_painted(env: Environment, n_colours: int) -> bool:
