@@ -60,8 +60,29 @@ def decomposition(params: Params, env: Environment) -> Decomposition:
     ValueError
         If the environment is not one of images painted in k colours.
     """
-    D, f = effect_of_repainting(params, env)
-    right = np.argmax(f, axis=1) == env.y
+    return _decomposed(*effect_of_repainting(params, env), env.y)
+
+
+def decomposition_over(params: Params, in_each_colour: list, y: np.ndarray) -> Decomposition:
+    """Return the same for any samples that can be had in each of k colours.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    in_each_colour : list of (n, d) array
+        The samples in each colour.
+    y : (n,) array
+        Their labels.
+
+    Returns
+    -------
+    Decomposition
+    """
+    return _decomposed(*_effect([logits(params, x) for x in in_each_colour]), y)
+
+
+def _decomposed(D, f, y):
+    right = np.argmax(f, axis=1) == y
     return Decomposition(float(right.mean()), float(D.mean()), float(D.std()))
 
 
@@ -94,7 +115,12 @@ def effect_of_repainting(params: Params, env: Environment) -> tuple[np.ndarray, 
     (W, b), *others = params
     images = _without_colour(env, n_pixels)
     # (k, n, out): painting the images in colour z leaves the z-th of the first layer's k blocks
-    f = np.array([logits([(block, b), *others], images) for block in np.split(W, k)], float)
+    return _effect([logits([(block, b), *others], images) for block in np.split(W, k)])
+
+
+def _effect(of_each_colour):
+    """Return D, (k, n), and the mean logits, (n, k), of the logits in each colour, (n, out)."""
+    k, f = len(of_each_colour), np.array(of_each_colour, float)
     if f.shape[2] == 1:
         f = np.concatenate([-f / 2, f / 2], axis=2)
     margins = (k * f - f.sum(axis=2, keepdims=True)) / (k - 1)

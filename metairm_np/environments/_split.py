@@ -100,6 +100,10 @@ class EnvironmentSplit:
             envs.append(self._environment(pool, rows, uniforms, name=name, **about))
         return envs
 
+    def in_each_colour(self, env: Environment) -> list:
+        """Return the x of an environment in each colour; an empty list where there are none."""
+        return []
+
     def _test(self, p_e, label_noise, patch_p=None):
         """Return the test environment at `p_e`; its uniform numbers do not depend on `p_e`."""
         _checks.number("p_e", p_e, 0, 1)

@@ -14,6 +14,7 @@ GENERATORS = {
     "colored_mnist": environments.colored_mnist,
     "punctuated_sst2": environments.punctuated_sst2,
     "synthetic_digits": environments.synthetic_digits,
+    "two_features": environments.two_features,
 }
 TRAIN = "train"  # in test.table: the column of the training accuracy, mean over the environments
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")

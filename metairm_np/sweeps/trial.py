@@ -17,7 +17,7 @@ import numpy as np
 from metairm_np import fast
 from metairm_np._seeds import child
 from metairm_np._version import __version__
-from metairm_np.analysis.decomposition import decomposition, is_painted
+from metairm_np.analysis.decomposition import decomposition, decomposition_over, is_painted
 from metairm_np.experiments.files import Experiment, make_data, resolved, row_of
 from metairm_np.fast import _blas
 from metairm_np.fast.sums import THREAD_VARIABLES
@@ -203,8 +203,11 @@ def run_trial(
 
     def reading(params):
         """Return what the model reads of the images, at the last p_e of the table."""
-        painted = is_painted(watched[-1], data.n_classes)
-        return {"reading": decomposition(params, watched[-1])._asdict()} if painted else {}
+        env = watched[-1]
+        if is_painted(env, data.n_classes):
+            return {"reading": decomposition(params, env)._asdict()}
+        colours = data.in_each_colour(env)
+        return {"reading": decomposition_over(params, colours, env.y)._asdict()} if colours else {}
 
     began = time.perf_counter()
     result = train(
