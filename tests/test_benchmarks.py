@@ -15,7 +15,7 @@ def test_tables_are_made_of_the_measurements(tmp_path):
     compare_frameworks.write(RESULTS, tmp_path)
     published = (ROOT / "benchmarks" / "results.md").read_text()
     assert (tmp_path / "results.md").read_text() == published
-    assert published.split("\n\n")[0] in (ROOT / "README.md").read_text()
+    assert published.split("\n\n")[0] in (ROOT / "docs" / "benchmarks.md").read_text()
 
 
 def test_all_backends_computed_the_same_gradient():
