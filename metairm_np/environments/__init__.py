@@ -2,14 +2,17 @@
 
 from metairm_np.environments.colored_mnist import ColoredDigits, colored_mnist
 from metairm_np.environments.environment import Environment
+from metairm_np.environments.files import FileEnvironments, from_files
 from metairm_np.environments.punctuated_sst2 import PunctuatedSentences, punctuated_sst2
 from metairm_np.environments.synthetic import synthetic_digits
 
 __all__ = [
     "ColoredDigits",
     "Environment",
+    "FileEnvironments",
     "PunctuatedSentences",
     "colored_mnist",
+    "from_files",
     "punctuated_sst2",
     "synthetic_digits",
 ]
