@@ -65,7 +65,9 @@ def check_data(args, experiment, variants):
     trial = experiment.data(args.seed)
     for variant in variants:
         for algorithm in variant.algorithms.values():
-            algorithm.settings.check_for(len(trial.train_p), len(trial.validation))
+            algorithm.settings.check_for(trial.n_envs, len(trial.validation))
+            if algorithm.settings.greyscale:
+                trial.greyscale()
 
 
 def open_folder(args, kind, study, more, rows, first, settings=None):

@@ -18,7 +18,7 @@ def pinned(options: Mapping, folder: str | os.PathLike) -> dict:
     options : dict
         SHA-256 that it has already stay.
     folder : str or path
-        What files are relative to.
+        What the options' own folder, and by it files, are relative to.
 
     Returns
     -------
@@ -32,9 +32,10 @@ def pinned(options: Mapping, folder: str | os.PathLike) -> dict:
         If one is missing.
     """
     check(options)
+    folder = str(Path(folder) / options.get("folder", ""))
     given = options.get("sha256") or {}
     found = {file: given.get(file) or sha256(content(file, folder)) for file in files_of(options)}
-    return {**options, "folder": os.fspath(folder), "sha256": found}
+    return {**options, "folder": folder, "sha256": found}
 
 
 def named(what: str, entries: Named) -> dict[str, str]:
@@ -112,7 +113,7 @@ def check(options):
             "with the environments' names, or neither"
         )
     _text("target", options.get("target", "y"))
-    for key in ("data", "environment"):
+    for key in ("data", "environment", "folder"):
         if options.get(key) is not None:
             _text(key, options[key])
     for key in ("features", "ignore"):

@@ -11,15 +11,18 @@ import numpy as np
 
 from metairm_np import _checks
 from metairm_np._seeds import DATA, Seed, child
-from metairm_np.environments import _packing, _samples, _sources
+from metairm_np.environments import _packing, _samples
+from metairm_np.environments._sources import Named, named, pinned
 from metairm_np.environments._split import SPLIT, checksum_of
 from metairm_np.environments.environment import Environment
+
+__all__ = ["FileEnvironments", "from_files", "named", "pinned"]
 
 
 def from_files(
     seed: Seed,
-    train: _sources.Named = (),
-    test: _sources.Named = (),
+    train: Named = (),
+    test: Named = (),
     target: str = "y",
     data: str | None = None,
     environment: str | None = None,
@@ -83,7 +86,7 @@ def from_files(
         "ignore": ignore,
         "sha256": sha256,
     }
-    samples = _samples.read(json.dumps(_sources.pinned(options, folder)))
+    samples = _samples.read(json.dumps(pinned(options, folder)))
     return FileEnvironments(samples, seed, validation, standardise, dtype)
 
 

@@ -80,7 +80,7 @@ def _place(study):
 
 def _section(results, contents):
     study, records, folder = results
-    title = f"{escape(study.reproduces)}: {escape(study.title)}"
+    title = escape(f"{study.reproduces}: {study.title}" if study.reproduces else study.title)
     parts = [f'<h2 id="{escape(study.name)}">{title}</h2>']
     parts.append(f"<p>{escape(tables.caption(study, records, contents.dtype))}</p>")
     for case, experiment in study.cases.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from metairm_np._seeds import child
 from metairm_np.analysis import representations
+from metairm_np.experiments import tested
 from metairm_np.experiments.files import Study
 from metairm_np.reports.tables import accuracies, by_algorithm, usable
 
@@ -80,8 +81,13 @@ class Panel:
     log: bool = False
 
 
+def panel_title(name):
+    """Return the title of a panel of a test environment."""
+    return name if isinstance(name, str) else f"$p_e$ = {name:g}"
+
+
 def accuracy_over_p_e(results):
-    """Return test accuracy over p_e, a panel per case (the paper's Fig. 3 and 8)."""
+    """Return test accuracy over p_e or other names, a panel per case (the paper's Fig. 3, 8)."""
     panels = []
     for case, experiment in results.study.cases.items():
         places = experiment.test_p
@@ -92,6 +98,8 @@ def accuracy_over_p_e(results):
         bounds = experiment.bounds.items()
         levels = {label: value for label, value in bounds if not isinstance(value, list)}
         xlabel = "$p_e$ of the test environment"
+        if tested.kind(places) != "p_e":
+            xlabel = "test environment"
         panels.append(Panel(experiment.case_title, xlabel, lines, levels=levels))
     return panels
 
@@ -108,7 +116,7 @@ def accuracy_over_cases(results):
             Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases])
             for name, label in labels.items()
         ]
-        panels.append(Panel(f"$p_e$ = {p_e:g}", "", lines))
+        panels.append(Panel(panel_title(p_e), "", lines))
     return panels
 
 
@@ -124,7 +132,7 @@ def penalty_over_steps(results):
 def over_steps(results):
     """Return test accuracies and the gap of the validation risks, lines by algorithm and case."""
     watched = results.experiment.table_p
-    panels = [Panel(f"$p_e$ = {p_e:g}", "step", []) for p_e in (watched[0], watched[-1])]
+    panels = [Panel(panel_title(p_e), "step", []) for p_e in (watched[0], watched[-1])]
     ylabel = "first minus second validation risk"
     gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
     for case, experiment in results.study.cases.items():
@@ -194,9 +202,10 @@ def similarity_after_adaptation(results):
     places = [f"hidden {layer + 1}" for layer in range(len(algorithm.settings.hidden))]
     places.append("classifier")
     values = np.array(found).reshape(len(found), -1, len(places))
+    names = tested.train_names(experiment.environment) if found else []
     lines = [
-        Line(f"environment $p_e$ = {p_e:g}", places, list(values[:, e].T))
-        for e, p_e in enumerate(experiment.environment["train_p"] if found else [])
+        Line(f"environment {panel_title(name)}", places, list(values[:, e].T))
+        for e, name in enumerate(names)
     ]
     return [Panel("", "", lines, "PWCCA similarity before and after the inner step", (0, 1.05))]
 
