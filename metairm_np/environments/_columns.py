@@ -111,16 +111,16 @@ def _check_no_gaps(columns, places):
         gaps = np.flatnonzero(np.isin(np.char.lower(values), MISSING_TEXT))
         if len(gaps):
             raise ValueError(
-                f"{columns.file} has no value in {len(gaps)} places of column {name!r}, the first "
-                f"in {places(gaps[0])}; fill them in, or leave these samples out"
+                f"{columns.file} has no {name!r} in {len(gaps)} of {len(values)} samples, the "
+                f"first in {places(gaps[0])}; fill them in, or leave these samples out"
             )
     bad = ~np.isfinite(columns.x)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise ValueError(
-            f"{columns.file} has {bad.sum()} values that are missing, NaN or infinite, the first "
-            f"in column {columns.inputs[column]!r}, {places(row)}; fill them in, or leave these "
-            "samples out"
+            f"{columns.file} has values that are missing, NaN or infinite, {bad.sum()} in all, the "
+            f"first in column {columns.inputs[column]!r}, {places(row)}; fill them in, or leave "
+            "these samples out"
         )
 
 

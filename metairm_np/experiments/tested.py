@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from metairm_np import _checks
 from metairm_np.environments.files import named
 from metairm_np.experiments._schema import FILES, TRAIN, probability
@@ -24,16 +26,16 @@ def where(name: Name) -> str:
     return f"in {name}" if isinstance(name, str) else f"at p_e={name:g}"
 
 
-def kind(names: list[Name]) -> str:
+def kind(names: Sequence[Name]) -> str:
     """Return what the names of test environments are: "p_e" or "environment"."""
     return "environment" if any(isinstance(name, str) for name in names) else "p_e"
 
 
 def train_names(environment: dict) -> list[Name]:
     """Return the names of the training environments of an [environment]."""
-    return list(
-        named("train", environment["train"]) if "train" in environment else environment["train_p"]
-    )
+    if environment.get("train"):
+        return list(named("train", environment["train"]))
+    return environment["train_p"]
 
 
 def columns_of(config: dict) -> tuple[list, list, list]:

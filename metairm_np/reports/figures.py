@@ -144,6 +144,7 @@ DRAWINGS = {  # other figures
     ),
     "images": (draw_images, "Training images, an environment a row"),
 }
+OF_ONE_TABLE = ("accuracy_over_cases", "crossing_map", "over_steps")
 OF_P_E = ("images", "reading_over_steps", "similarity_across")  # not for data from files
 FIGURES = {name: shows for name, (_, shows) in {**PANELS, **DRAWINGS}.items()}
 
@@ -157,6 +158,11 @@ def check(study: Study) -> None:
             raise ValueError(
                 f"the figure {name!r} is of images, or of the same samples at several p_e; leave "
                 "it out for data from files"
+            )
+        if name in OF_ONE_TABLE and len({tuple(one.table_p) for one in study.cases.values()}) > 1:
+            raise ValueError(
+                f"the figure {name!r} compares cases in the same test environments, but their "
+                "tables have others; leave it out"
             )
     for experiment in study.cases.values():
         names = [*experiment.test_p, *tested.train_names(experiment.environment)] if own else []

@@ -97,9 +97,7 @@ def accuracy_over_p_e(results):
         ]
         bounds = experiment.bounds.items()
         levels = {label: value for label, value in bounds if not isinstance(value, list)}
-        xlabel = "$p_e$ of the test environment"
-        if tested.kind(places) != "p_e":
-            xlabel = "test environment"
+        xlabel = "$p_e$ of the test environment" if tested.kind(places) == "p_e" else ""
         panels.append(Panel(experiment.case_title, xlabel, lines, levels=levels))
     return panels
 
@@ -132,7 +130,8 @@ def penalty_over_steps(results):
 def over_steps(results):
     """Return test accuracies and the gap of the validation risks, lines by algorithm and case."""
     watched = results.experiment.table_p
-    panels = [Panel(panel_title(p_e), "step", []) for p_e in (watched[0], watched[-1])]
+    ends = dict.fromkeys((watched[0], watched[-1]))
+    panels = [Panel(panel_title(p_e), "step", []) for p_e in ends]
     ylabel = "first minus second validation risk"
     gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
     for case, experiment in results.study.cases.items():
@@ -233,7 +232,7 @@ def similarity_across(results):
 
 
 PANELS = {  # figures made of panels, and what they show
-    "accuracy": (accuracy_over_p_e, "Test accuracy over the p_e of the test environment"),
+    "accuracy": (accuracy_over_p_e, "Test accuracy over the test environments"),
     "accuracy_over_cases": (accuracy_over_cases, "Test accuracy, case by case"),
     "adaptation_over_steps": (
         adaptation_over_steps,
