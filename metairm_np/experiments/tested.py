@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from metairm_np import _checks
 from metairm_np.environments.files import named
-from metairm_np.experiments._schema import FILES, TRAIN, probability
+from metairm_np.experiments._schema import FILES, TRAIN, probability, text
 
 Name = float | str
 
@@ -61,6 +61,8 @@ def columns_of(config: dict) -> tuple[list, list, list]:
     if environment["generator"] == FILES:
         tests = list(named("test", environment.get("test", ())))
         columns = test.get("table", [TRAIN, *tests])
+        for name in (*tests, *train_names(environment)):
+            text("the name of an environment", name)
         if TRAIN in tests:
             raise ValueError(f"a test environment is called {TRAIN!r}; name it otherwise")
         if "p_e" in test:

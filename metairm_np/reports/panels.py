@@ -128,21 +128,29 @@ def penalty_over_steps(results):
 
 
 def over_steps(results):
-    """Return test accuracies and the gap of the validation risks, lines by algorithm and case."""
+    """Return test accuracies and the gap of the validation risks, lines by algorithm and case.
+
+    There is a panel for the first and the last p_e of the table, or for each of other names.
+    """
     watched = results.experiment.table_p
-    ends = dict.fromkeys((watched[0], watched[-1]))
-    panels = [Panel(panel_title(p_e), "step", []) for p_e in ends]
+    shown = (0, -1) if tested.kind(watched) == "p_e" else range(len(watched))
+    panels = [Panel(panel_title(watched[place]), "step", []) for place in shown]
     ylabel = "first minus second validation risk"
     gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
     for case, experiment in results.study.cases.items():
         for name, algorithm in experiment.algorithms.items():
             histories = results.histories(case, name)
             label = f"{algorithm.label} {experiment.case_title}".strip()
-            for panel, place in zip(panels, (0, -1)):
+            for panel, place in zip(panels, shown):
                 panel.lines.append(accuracy_over_steps(label, histories, place))
-            gap = line_over_steps(label, histories, "validation_risk", lambda row: row[0] - row[1])
+            gap = line_over_steps(label, histories, "validation_risk", first_minus_second)
             gaps.lines.append(gap)
     return [*panels, gaps]
+
+
+def first_minus_second(risks):
+    """Return the difference of the first two environments' risks; 0 where there is only one."""
+    return risks[0] - risks[:2][-1]
 
 
 def reading_over_steps(results):

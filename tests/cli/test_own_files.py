@@ -211,6 +211,10 @@ def test_leaving_one_environment_out_at_a_time_is_a_case_each(run):
         ([('target = "y"', 'traget = "y"')], "[environment] has no key 'traget'; did you mean"),
         ([('test = ["lab_c.csv"]', "")], "test is (); give files, or names of environments"),
         ([('["lab_c.csv"]', '{ train = "lab_c.csv" }')], "a test environment is called 'train'"),
+        (
+            [('["lab_c.csv"]', '{ "a\\nb" = "lab_c.csv" }')],
+            "name of an environment is 'a\\nb'; give",
+        ),
         ([("# [test]", "[test]\np_e = [0.1]")], "test.p_e is [0.1], but test environments from"),
         ([("# [test]", '[test]\ntable = ["lab"]')], "unknown column in test.table 'lab'; did you"),
         ([("# [test]", '[test]\ntable = ["train"]')], "is ['train']; add one or more test env"),
