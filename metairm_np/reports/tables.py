@@ -205,9 +205,16 @@ def readings(study, records):
     return "\n\n".join([READINGS, *parts, ""]) if parts else ""
 
 
+def files_of(study):
+    """Return the files of one's own that a study's data are from, with their SHA-256."""
+    tables = [one.environment.get("sha256") or {} for one in study.cases.values()]
+    return {file: f"SHA-256 {digest}" for table in tables for file, digest in table.items()}
+
+
 def report(study, records, dtype, machine, command, images=()):
     """Return the run's report as Markdown; `images` are names of SVG files."""
     shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
+    machine = {**machine, **files_of(study)}
     facts = "\n".join(f"- {key}: {value or 'none set'}" for key, value in machine.items())
     trials = "\n".join(f"- {trial_line(record)}" for record in records)
     return f"""# {study.title}

@@ -82,6 +82,7 @@ def test_the_template_edited_for_two_files_and_a_third_to_test_on_gives_a_report
     for figure in ("accuracy", "over_steps"):
         assert (folder / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     assert run("report", "runs", "--to", "page.html")[0] == 0
+    assert "- west.csv: SHA-256 " in (folder / "report.md").read_text(encoding="utf-8")
     for page in (Path("page.html"), folder / "report.md"):
         text = page.read_text(encoding="utf-8")
         assert "My data" in text
@@ -122,6 +123,18 @@ def test_all_figures_that_are_of_any_data_are_drawn(run):
     assert len(list(folder.glob("*.svg"))) == 4
     panels = json.loads((folder / "over_steps.json").read_text())
     assert [panel["title"] for panel in panels] == ["$5", "what early stopping watches"]
+
+
+def test_one_training_environment_is_enough_for_erm(run):
+    head, _, rest = Path("mine.toml").read_text(encoding="utf-8").partition("[algorithms.irmv1]")
+    Path("mine.toml").write_text(head, encoding="utf-8")
+    edited(
+        ('train = ["lab_a.csv", "lab_b.csv"]', 'train = ["lab_a.csv"]'),
+        ("validation = 0.2", "validation = 0"),
+        ("figures = []", 'figures = ["accuracy", "over_steps"]'),
+    )
+    code, _, error = run("mine.toml", *SMALL[:-2])
+    assert (code, error) == (0, "")
 
 
 @pytest.mark.parametrize("figure", ["images", "similarity_across", "reading_over_steps"])
