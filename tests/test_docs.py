@@ -21,6 +21,7 @@ from itertools import groupby
 from pathlib import Path
 
 import collect_results
+import own_files
 import pytest
 import small_sweeps
 
@@ -30,6 +31,7 @@ from metairm_np.experiments._inherit import read
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CONFORMANCE = ROOT / "README.md", ROOT / "docs" / "conformance.md"
+TEMPLATE = ROOT / "experiments" / "template.toml"
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]
 PROJECT = read(ROOT / "pyproject.toml")["project"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -193,9 +195,16 @@ def until_the_first_trial(arguments, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweeps, "run", interrupted)
+    if "mine.toml" in arguments:
+        own_files.write_labs(Path())
+        Path("mine.toml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    if arguments[-2:-1] == [">"]:
+        arguments = arguments[:-2]
     if "--help" in arguments or "--version" in arguments:
         with pytest.raises(SystemExit, match="0"):
             cli.main(arguments)
+    elif arguments == ["template"]:
+        assert cli.main(arguments) == 0
     elif arguments[0] in ("list", "status", "report"):
         cli.main(["cmnist", "--algorithms", "erm", *small_sweeps.OPTIONS])
         assert cli.main(arguments) == 0

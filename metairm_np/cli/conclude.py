@@ -1,7 +1,7 @@
 """What a command leaves when its trials have ended: tables, figures and files."""
 
 from metairm_np import _storage
-from metairm_np.experiments import search_space
+from metairm_np.experiments import search_space, tested
 from metairm_np.reports import figures, search, tables
 from metairm_np.training.clock import Clock
 
@@ -26,7 +26,8 @@ def conclude_table(contents, folder, command):
             tables.audit_line(records),
         )
         print("\n" + "\n\n".join(parts) + "\n")
-        _storage.write(folder.path / "results.csv", tables.results_csv(records))
+        kind = tested.kind([name for one in study.cases.values() for name in one.test_p])
+        _storage.write(folder.path / "results.csv", tables.results_csv(records, kind))
         about = {"command": command, "machine": machine, "config": contents.config()}
         _storage.write_json(folder.path / "results.json", {**about, "trials": records})
         _storage.write(

@@ -5,6 +5,7 @@ from collections import Counter
 
 from tqdm import tqdm
 
+from metairm_np.experiments import tested
 from metairm_np.experiments.files import resolved, row_of
 from metairm_np.reports import tables
 from metairm_np.sweeps import Estimate, Listener
@@ -91,9 +92,8 @@ class Console(Listener):
         self.clock.add(record["seconds_of"])
         self.note(record)
         test = record["test_accuracy"]
-        found = ", ".join(
-            f"{100 * test[f'{p_e:g}']:.1f} at p_e={p_e:g}" for p_e in record["watched_p_e"]
-        )
+        names = record["watched_p_e"]
+        found = ", ".join(f"{100 * test[tested.key(p)]:.1f} {tested.where(p)}" for p in names)
         self.say(f"{tables.trial_line(record)}; test accuracy {found}")
         self.show(advance=1)
 

@@ -1,4 +1,4 @@
-"""The command line: python -m metairm_np.run EXPERIMENT, paper, search, list, status or report."""
+"""The command line: python -m metairm_np.run EXPERIMENT, paper, search, template, list, ..."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from metairm_np import _checks, _storage, fast, sweeps
+from metairm_np._storage import shipped
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
 from metairm_np.cli.status import run_folders, status, usable
+from metairm_np.experiments import _inherit
 from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
 from metairm_np.reports import tables
@@ -75,6 +77,12 @@ def listing():
         about = f"about {minutes:g} min" if minutes else "unknown"
         rows.append([name, config["reproduces"], title_of(config), about])
     return tables.markdown(["experiment", "reproduces", "what", "one trial, two cores"], rows)
+
+
+def template():
+    """Return the file of an experiment on one's own data, to be filled in."""
+    path = shipped("experiments") / f"{_inherit.TEMPLATE}.toml"
+    return path.read_text(encoding="utf-8").rstrip()
 
 
 def write_page(folder, to):
@@ -149,5 +157,6 @@ def execute(args, dask, tasks, folder, conclude):
 SAID = {  # the commands that only say something
     "list": lambda args: listing(),
     "status": lambda args: status(args.folder),
+    "template": lambda args: template(),
     "report": lambda args: write_page(args.folder, args.to),
 }

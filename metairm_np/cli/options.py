@@ -15,6 +15,8 @@ Train the algorithms of an experiment and print its table beside the paper's.
   python -m metairm_np.run report runs      one HTML page of them
   python -m metairm_np.run search cmnist --budget 20
                                             try settings; search --help explains
+  python -m metairm_np.run template > mine.toml
+                                            an experiment on your own data, to be filled in
 """
 RUN_EPILOG = """\
 Results go into DIR/NAME-HASH/, where HASH names the settings, the seed and the dtype: config.json,
@@ -54,6 +56,10 @@ to what is there.
 """
 STATUS = """\
 Say how far a run folder, or each of those in a folder, has come: done, failed, running, left.
+"""
+TEMPLATE = """\
+Print the TOML file of an experiment on your own data, to be filled in: CSV or npz files, whose
+environments have names.
 """
 REPORT = """\
 Write one HTML page, which needs no other file, with the tables and figures of a run folder, or of
@@ -200,6 +206,7 @@ COMMANDS = {  # what their parsers say, and what adds their arguments
     "run": ({"description": RUN, "epilog": RUN_EPILOG}, _run),
     "list": ({"description": "List the experiments."}, lambda p: None),
     "status": ({"description": STATUS}, _folder),
+    "template": ({"description": TEMPLATE}, lambda p: None),
     "report": ({"description": REPORT}, _report),
     "search": ({"description": SEARCH, "epilog": SEARCH_EPILOG}, _search),
 }

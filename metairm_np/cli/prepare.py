@@ -65,7 +65,36 @@ def check_data(args, experiment, variants):
     trial = experiment.data(args.seed)
     for variant in variants:
         for algorithm in variant.algorithms.values():
-            algorithm.settings.check_for(len(trial.train_p), len(trial.validation))
+            algorithm.settings.check_for(trial.n_envs, len(trial.validation))
+            if algorithm.settings.greyscale:
+                trial.greyscale()
+
+
+def files_of(study):
+    """Return the SHA-256 of the files that the data are from, by path; of one's own files only."""
+    return {
+        str(Path(one.environment["folder"], file)): digest
+        for one in study.cases.values()
+        for file, digest in (one.environment.get("sha256") or {}).items()
+    }
+
+
+def check_files(study, out):
+    """Raise ValueError if a file has changed since a run folder of the study in `out` was made."""
+    files = files_of(study)
+    for config in sorted(Path(out).glob("*/config.json")) if files else []:
+        try:
+            other = sweeps.Contents.read(config.parent).study
+        except ValueError:  # one that cannot be used has no say
+            continue
+        earlier = files_of(other) if other.name == study.name else {}
+        for file, digest in files.items():
+            if earlier.get(file, digest) != digest:
+                raise ValueError(
+                    f"{file} has changed since {config.parent} was made (its SHA-256 was "
+                    f"{earlier[file][:12]}... and is {digest[:12]}...); put the old file back, or "
+                    "keep the runs apart: another name in the experiment, or --out"
+                )
 
 
 def open_folder(args, kind, study, more, rows, trials, first=0, settings=None):
@@ -75,6 +104,7 @@ def open_folder(args, kind, study, more, rows, trials, first=0, settings=None):
         Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}"
     )
     contents = sweeps.Contents.new(study, args.seed, args.dtype, args.engine)
+    check_files(study, args.out)
     try:
         folder.check()
         _storage.write_record(folder.path / "config.json", contents.config(), indent=1)

@@ -74,8 +74,17 @@ class EnvironmentSplit:
     @property
     def checksum(self) -> str:
         """The checksum of the sources; "" if there are none."""
-        text = json.dumps(self.sources, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16] if self.sources else ""
+        return checksum_of(self.sources)
+
+    @property
+    def n_envs(self) -> int:
+        """The number of training environments."""
+        return len(self.train_p)
+
+    @property
+    def about(self) -> dict:
+        """What a record says of the data beside their checksum: nothing."""
+        return {}
 
     @cached_property
     def train(self) -> list[Environment]:
@@ -127,6 +136,12 @@ class EnvironmentSplit:
             vars(twin).pop(made, None)
         vars(twin).update(changes)
         return twin
+
+
+def checksum_of(sources):
+    """Return the checksum of the SHA-256 of files, by their names; "" if there are none."""
+    text = json.dumps(sources, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if sources else ""
 
 
 def one_per_env(what, value, n_envs):

@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 FOR_ALL = ("published", "search")  # the files that are no experiment's, but have a part for each
+TEMPLATE = "template"  # the file of an experiment that is still to be written
 
 
 def read(path):

@@ -12,10 +12,12 @@ from metairm_np.training.stopping import StoppingRule
 
 GENERATORS = {
     "colored_mnist": environments.colored_mnist,
+    "files": environments.from_files,
     "punctuated_sst2": environments.punctuated_sst2,
     "synthetic_digits": environments.synthetic_digits,
     "two_features": environments.two_features,
 }
+FILES = "files"  # the generator whose test environments have names instead of a p_e
 TRAIN = "train"  # in test.table: the column of the training accuracy, mean over the environments
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")
 RULES = {"early_stopping": StoppingRule, "inner_lr_hold": HoldRule}  # settings that are tables
@@ -71,9 +73,8 @@ def probability(what, value):
 
 
 def column(what, value):
-    """Raise unless `value` is a column of a table: "train" or a probability."""
-    if value != TRAIN:
-        probability(what, value)
+    """Raise unless `value` may be a column of a table: a text or a probability."""
+    (text if isinstance(value, str) else probability)(what, value)
 
 
 def list_of(check, at_least=1):

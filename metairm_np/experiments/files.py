@@ -29,22 +29,26 @@ from pathlib import Path
 from metairm_np import _checks
 from metairm_np._storage import shipped
 from metairm_np._version import __version__
+from metairm_np.environments.files import pinned
 from metairm_np.experiments import _inherit
 from metairm_np.experiments._schema import (
     CONFIG,
     FILE,
+    FILES,
     GENERATORS,
     RULES,
     SETTINGS_KEYS,
-    TRAIN,
     algorithm_keys,
     environment_keys,
     generator_defaults,
     table_with,
 )
+from metairm_np.experiments.tested import columns_of
 from metairm_np.training.settings import Settings
 
-REQUIRED = ("name", "title", "reproduces", "environment.generator", "test.p_e", "test.table")
+REQUIRED = ("name", "title", "environment.generator")
+EXAMPLE = "experiments/table1_cmnist.toml"
+REQUIRED_TESTS = ("test.p_e", "test.table")  # unless the data are from files
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,11 @@ class Experiment:
         A name in `GENERATORS`.
     environment : dict
         The generator's keywords.
-    test_p, table_p : list of float
-        The p_e of all test environments, and of those in the table.
+    test_p, table_p : list of float or of str
+        The p_e of all test environments, or the names of those from files; and of those in the
+        table.
     columns : list
-        Those of the table: "train", or a p_e.
+        Those of the table: "train", or a test environment.
     bounds : dict
         By label the last rows of the table: a number, or one for each column.
     algorithms : dict of Algorithm
@@ -113,8 +118,10 @@ class Experiment:
         written out; labels, titles and published numbers do not count.
         """
         defaults = generator_defaults(self.generator)
+        environment = {"generator": self.generator, **defaults, **self.environment}
+        environment.pop("folder", None)  # where files are does not matter: their SHA-256 do
         decisive = {
-            "environment": {"generator": self.generator, **defaults, **self.environment},
+            "environment": environment,
             "test": [self.test_p, self.table_p],
             "algorithms": {name: asdict(one.settings) for name, one in self.algorithms.items()},
             "seed": seed,
@@ -189,7 +196,8 @@ def available() -> dict:
         By name, in the order of the files.
     """
     paths = sorted(shipped("experiments").glob("*.toml"))
-    configs = [_read(path) for path in paths if path.stem not in _inherit.FOR_ALL]
+    no_experiments = (*_inherit.FOR_ALL, _inherit.TEMPLATE)
+    configs = [_read(path) for path in paths if path.stem not in no_experiments]
     named = {config["name"]: config for config in configs}
     return {name: _inherit.inherit(named[name], named, "experiment") for name in named}
 
@@ -241,12 +249,12 @@ def load_study(name, overrides=(), quick=False) -> Study:
             _inherit.assign(variant, key, value, "[grid]")
         for text in overrides:
             _inherit.override(variant, text)
-        experiments[case] = resolve(variant)
+        experiments[case] = resolve(variant, Path(name).absolute().parent)
     check_rows(row_of(name, case) for case, one in experiments.items() for name in one.algorithms)
     return Study(
         name=config["name"],
         title=next(iter(experiments.values())).title,
-        reproduces=config["reproduces"],
+        reproduces=config.get("reproduces", ""),
         artefacts=config.get("artefacts", []),
         figures=config.get("figures", []),
         keep_params=config.get("keep_params", False),
@@ -298,21 +306,24 @@ def load(name, overrides=(), quick=False) -> Experiment:
     return next(iter(load_study(name, overrides, quick).cases.values()))
 
 
-def resolve(config) -> Experiment:
-    """Check the config of one case, and return the Experiment of it."""
+def resolve(config, folder=".") -> Experiment:
+    """Check the config of one case, and return the Experiment of it.
+
+    Files that its data come from are relative to `folder`, unless it says where they are.
+    """
     table_with("", config, CONFIG)
-    for path in REQUIRED:
+    own = config.get("environment", {}).get("generator") == FILES
+    for path in REQUIRED if own else REQUIRED + REQUIRED_TESTS:
         table, _, key = path.rpartition(".")
         if key not in (config.get(table, {}) if table else config):
             raise ValueError(
-                f"the experiment has no {path}; add it, experiments/table1_cmnist.toml shows how"
+                f"the experiment has no {path}; add it, as in {'a template' if own else EXAMPLE}"
             )
     _checks.keys("[environment]", config["environment"], environment_keys(config))
+    if own:
+        config = {**config, "environment": pinned(config["environment"], folder)}
     environment = {key: value for key, value in config["environment"].items() if key != "generator"}
-    columns = config["test"]["table"]
-    table_p = [p_e for p_e in columns if p_e != TRAIN]
-    if not table_p:
-        raise ValueError(f"test.table is {columns}; add one or more p_e")
+    test_p, table_p, columns = columns_of(config)
     for label, values in config.get("bounds", {}).items():
         if isinstance(values, list) and len(values) != len(columns):
             raise ValueError(
@@ -334,7 +345,7 @@ def resolve(config) -> Experiment:
         case_title=config.get("case_title", ""),
         generator=config["environment"]["generator"],
         environment=environment,
-        test_p=sorted({*config["test"]["p_e"], *table_p}),
+        test_p=test_p,
         table_p=table_p,
         columns=columns,
         bounds=config.get("bounds", {}),

@@ -17,8 +17,9 @@ import numpy as np
 from metairm_np import _checks, _storage
 from metairm_np._storage import DamagedError
 from metairm_np.analysis import dynamics
+from metairm_np.experiments import tested
 from metairm_np.experiments.files import Study
-from metairm_np.reports.panels import PANELS, Results, accuracy_over_steps
+from metairm_np.reports.panels import PANELS, Results, accuracy_over_steps, panel_title
 
 MARKERS = "osD^vPX*"
 MANY = 20  # places beyond which a line is drawn as a curve with a band
@@ -112,8 +113,8 @@ def draw_crossings(results):
         axes.set(ylabel=f"$\\lambda$ = {weight:g}", ylim=(0, 100))
     watched = results.experiment.table_p
     figure.suptitle(
-        f"{results.title}: test accuracy (%) at $p_e$ = {watched[0]:g} (blue) and "
-        f"{watched[-1]:g} (orange)"
+        f"{results.title}: test accuracy (%) at {panel_title(watched[0])} (blue) and "
+        f"{panel_title(watched[-1])} (orange)"
     )
     figure.supxlabel("step", fontsize=10)
     return figure, crossings
@@ -143,16 +144,30 @@ DRAWINGS = {  # other figures
     ),
     "images": (draw_images, "Training images, an environment a row"),
 }
+OF_ONE_TABLE = ("accuracy_over_cases", "crossing_map", "over_steps")
+OF_P_E = ("images", "reading_over_steps", "similarity_across")  # not for data from files
 FIGURES = {name: shows for name, (_, shows) in {**PANELS, **DRAWINGS}.items()}
 
 
 def check(study: Study) -> None:
     """Raise ValueError unless a study names figures that there are, and its texts can be drawn."""
+    own = tested.kind([name for one in study.cases.values() for name in one.test_p]) != "p_e"
     for name in study.figures:
         _checks.choice("figure", name, FIGURES)
+        if own and name in OF_P_E:
+            raise ValueError(
+                f"the figure {name!r} is of images, or of the same samples at several p_e; leave "
+                "it out for data from files"
+            )
+        if name in OF_ONE_TABLE and len({tuple(one.table_p) for one in study.cases.values()}) > 1:
+            raise ValueError(
+                f"the figure {name!r} compares cases in the same test environments, but their "
+                "tables have others; leave it out"
+            )
     for experiment in study.cases.values():
+        names = [*experiment.test_p, *tested.train_names(experiment.environment)] if own else []
         labels = [algorithm.label for algorithm in experiment.algorithms.values()]
-        for text in [experiment.title, experiment.case_title, *labels, *experiment.bounds]:
+        for text in [experiment.title, experiment.case_title, *labels, *names, *experiment.bounds]:
             if "$" in text and not _can_be_drawn(text):
                 raise ValueError(
                     f"Matplotlib cannot draw the mathematics in {text!r}; correct it, or write "

@@ -31,11 +31,12 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; font-si
 dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { dl { display: block; } dd { margin-left: 1rem; } }
 """
-INTRO = (
-    "<h1>Meta-Learned Invariant Risk Minimization</h1><p>Reproduced with metairm_np. Accuracies in "
-    "per cent, mean ± population standard deviation over the trials; “paper” is Bae, Choi and Lee "
-    "(2021), 10 trials.</p>"
+ACCURACIES = "Accuracies in per cent, mean ± population standard deviation over the trials"
+REPRODUCED = (
+    "<h1>Meta-Learned Invariant Risk Minimization</h1><p>Reproduced with metairm_np. "
+    f"{ACCURACIES}; “paper” is Bae, Choi and Lee (2021), 10 trials.</p>"
 )
+OWN = f"<h1>Invariant Risk Minimization</h1><p>Made with metairm_np. {ACCURACIES}.</p>"
 
 
 def page(paths: Iterable[Path]) -> str:
@@ -67,8 +68,10 @@ def page(paths: Iterable[Path]) -> str:
             links.append(f'<a href="#{escape(study.name)}">{escape(what)}</a>')
             sections.append(_section(Results(study, records, folder), contents))
     view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    head = f'<meta charset="utf-8">{view}<title>meta-IRM, reproduced</title><style>{STYLE}</style>'
-    body = f"{INTRO}<nav>{''.join(links)}</nav>{''.join(sections)}"
+    reproduced = any(tables.in_paper(contents.study) for contents, _ in found)
+    title = "meta-IRM, reproduced" if reproduced else "metairm_np"
+    head = f'<meta charset="utf-8">{view}<title>{title}</title><style>{STYLE}</style>'
+    body = f"{REPRODUCED if reproduced else OWN}<nav>{''.join(links)}</nav>{''.join(sections)}"
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
@@ -80,7 +83,7 @@ def _place(study):
 
 def _section(results, contents):
     study, records, folder = results
-    title = f"{escape(study.reproduces)}: {escape(study.title)}"
+    title = escape(f"{study.reproduces}: {study.title}" if study.reproduces else study.title)
     parts = [f'<h2 id="{escape(study.name)}">{title}</h2>']
     parts.append(f"<p>{escape(tables.caption(study, records, contents.dtype))}</p>")
     for case, experiment in study.cases.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from metairm_np._seeds import child
 from metairm_np.analysis import representations
+from metairm_np.experiments import tested
 from metairm_np.experiments.files import Study
 from metairm_np.reports.tables import accuracies, by_algorithm, usable
 
@@ -80,8 +81,13 @@ class Panel:
     log: bool = False
 
 
+def panel_title(name):
+    """Return the title of a panel of a test environment."""
+    return name if isinstance(name, str) else f"$p_e$ = {name:g}"
+
+
 def accuracy_over_p_e(results):
-    """Return test accuracy over p_e, a panel per case (the paper's Fig. 3 and 8)."""
+    """Return test accuracy over p_e or other names, a panel per case (the paper's Fig. 3, 8)."""
     panels = []
     for case, experiment in results.study.cases.items():
         places = experiment.test_p
@@ -91,7 +97,7 @@ def accuracy_over_p_e(results):
         ]
         bounds = experiment.bounds.items()
         levels = {label: value for label, value in bounds if not isinstance(value, list)}
-        xlabel = "$p_e$ of the test environment"
+        xlabel = "$p_e$ of the test environment" if tested.kind(places) == "p_e" else ""
         panels.append(Panel(experiment.case_title, xlabel, lines, levels=levels))
     return panels
 
@@ -108,7 +114,7 @@ def accuracy_over_cases(results):
             Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases])
             for name, label in labels.items()
         ]
-        panels.append(Panel(f"$p_e$ = {p_e:g}", "", lines))
+        panels.append(Panel(panel_title(p_e), "", lines))
     return panels
 
 
@@ -122,20 +128,29 @@ def penalty_over_steps(results):
 
 
 def over_steps(results):
-    """Return test accuracies and the gap of the validation risks, lines by algorithm and case."""
+    """Return test accuracies and the gap of the validation risks, lines by algorithm and case.
+
+    There is a panel for the first and the last p_e of the table, or for each of other names.
+    """
     watched = results.experiment.table_p
-    panels = [Panel(f"$p_e$ = {p_e:g}", "step", []) for p_e in (watched[0], watched[-1])]
+    shown = (0, -1) if tested.kind(watched) == "p_e" else range(len(watched))
+    panels = [Panel(panel_title(watched[place]), "step", []) for place in shown]
     ylabel = "first minus second validation risk"
     gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
     for case, experiment in results.study.cases.items():
         for name, algorithm in experiment.algorithms.items():
             histories = results.histories(case, name)
             label = f"{algorithm.label} {experiment.case_title}".strip()
-            for panel, place in zip(panels, (0, -1)):
+            for panel, place in zip(panels, shown):
                 panel.lines.append(accuracy_over_steps(label, histories, place))
-            gap = line_over_steps(label, histories, "validation_risk", lambda row: row[0] - row[1])
+            gap = line_over_steps(label, histories, "validation_risk", first_minus_second)
             gaps.lines.append(gap)
     return [*panels, gaps]
+
+
+def first_minus_second(risks):
+    """Return the difference of the first two environments' risks; 0 where there is only one."""
+    return risks[0] - risks[:2][-1]
 
 
 def reading_over_steps(results):
@@ -194,9 +209,10 @@ def similarity_after_adaptation(results):
     places = [f"hidden {layer + 1}" for layer in range(len(algorithm.settings.hidden))]
     places.append("classifier")
     values = np.array(found).reshape(len(found), -1, len(places))
+    names = tested.train_names(experiment.environment) if found else []
     lines = [
-        Line(f"environment $p_e$ = {p_e:g}", places, list(values[:, e].T))
-        for e, p_e in enumerate(experiment.environment["train_p"] if found else [])
+        Line(f"environment {panel_title(name)}", places, list(values[:, e].T))
+        for e, name in enumerate(names)
     ]
     return [Panel("", "", lines, "PWCCA similarity before and after the inner step", (0, 1.05))]
 
@@ -224,7 +240,7 @@ def similarity_across(results):
 
 
 PANELS = {  # figures made of panels, and what they show
-    "accuracy": (accuracy_over_p_e, "Test accuracy over the p_e of the test environment"),
+    "accuracy": (accuracy_over_p_e, "Test accuracy over the test environments"),
     "accuracy_over_cases": (accuracy_over_cases, "Test accuracy, case by case"),
     "adaptation_over_steps": (
         adaptation_over_steps,

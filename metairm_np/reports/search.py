@@ -6,6 +6,7 @@ import shlex
 
 import numpy as np
 
+from metairm_np.experiments import tested
 from metairm_np.experiments.search_space import CRITERIA, Row
 from metairm_np.reports import tables
 
@@ -33,8 +34,8 @@ def results(row: Row, records) -> list:
         setting : its number; values : what was drawn; trials : how many; usable : whether all are;
         within : whether it is one of those that come first; criterion, risk_spread : means over
         trials; risk_spread_varies : by how much that spread differs between trials; test_accuracy :
-        of each p_e of the table, in per cent, one number a trial; selected : True for the first, if
-        it is usable; oracle : True for the one with the best worst test accuracy.
+        in each test environment of the table, in per cent, one number a trial; selected : True for
+        the first, if it is usable; oracle : True for the one with the best worst test accuracy.
     """
     groups: dict = {}
     for record in records:
@@ -92,7 +93,7 @@ def _result(row, number, values, records):
         "risk_spread": spread,
         "risk_spread_varies": varies,
         "test_accuracy": {
-            f"{p_e:g}": tables.accuracies(good, p_e).tolist() for p_e in row.experiment.table_p
+            tested.key(p): tables.accuracies(good, p).tolist() for p in row.experiment.table_p
         },
     }
 
@@ -112,7 +113,7 @@ def markdown(row: Row, found, most=None) -> str:
     algorithm, criterion = experiment.algorithms[row.algorithm], table["criterion"]
     shown = found[:most] + [one for one in found[len(found[:most]) :] if one["oracle"]]
     keys = list(found[0]["values"])
-    columns = [f"p_e = {p:g}" for p in experiment.table_p]
+    columns = [tested.heading(name) for name in experiment.table_p]
     head = ["setting", "", "trials", criterion, "risk_spread", *columns, *keys]
     lines = []
     for one in shown:

@@ -5,7 +5,8 @@ import io
 
 import numpy as np
 
-from metairm_np.experiments.files import TRAIN, row_of
+from metairm_np.experiments import tested
+from metairm_np.experiments.files import row_of
 from metairm_np.training import Status
 
 READINGS = """\
@@ -15,6 +16,7 @@ Each test image is painted in all colours. "digits" is the accuracy in per cent 
 averaged over the colours; the effect of the colour on its own class's logit is 0 for an invariant
 model, and so is its spread: equal accuracies alone do not show that
 (`metairm_np.analysis.decomposition`)."""
+PAPER = '; "paper" is Bae, Choi and Lee (2021), 10 trials'
 FACTS = ("case", "algorithm", "trial", "status", "step", "seconds")  # of a trial, in the CSV
 
 
@@ -41,15 +43,16 @@ def usable(records):
 
 
 def accuracies(records, column):
-    """Return the accuracies in per cent of the usable trials, at p_e = `column` or for "train"."""
-    if column == TRAIN:
+    """Return the accuracies in per cent of the usable trials, in a test environment or "train"."""
+    if column == tested.TRAIN:
         return np.array([100 * np.mean(record["train_accuracy"]) for record in usable(records)])
-    return np.array([100 * record["test_accuracy"][f"{column:g}"] for record in usable(records)])
+    name = tested.key(column)
+    return np.array([100 * record["test_accuracy"][name] for record in usable(records)])
 
 
 def published(algorithm, column):
     """Return the paper's mean and spread, or an empty string where the paper has none."""
-    numbers = algorithm.paper.get(column if column == TRAIN else f"{column:g}")
+    numbers = algorithm.paper.get(tested.key(column))
     return "{:.1f} ± {:.1f}".format(*numbers) if numbers else ""
 
 
@@ -80,8 +83,7 @@ def table_rows(experiment, records):
         pairs = zip(cells, paper, in_paper)
         return [part for cell, beside, there in pairs for part in [cell, beside][: 1 + there]]
 
-    names = [column if column == TRAIN else f"p_e = {column:g}" for column in columns]
-    rows = []
+    names, rows = map(tested.heading, columns), []
     for algorithm, group in zip(algorithms, groups.values()):
         ours = [mean_and_spread(accuracies(group, column)) for column in columns]
         paper = [published(algorithm, column) for column in columns]
@@ -126,14 +128,20 @@ def markdown(head, rows):
 
 def caption(study, records, dtype):
     """Return a paragraph that says what the tables' numbers are."""
-    smoke = "SMOKE RUN (--quick): little data and few steps, not comparable with the paper. "
+    smoke = "SMOKE RUN (--quick): little data and few steps, its numbers are no results. "
+    what = f"{study.title}, {study.reproduces}" if study.reproduces else study.title
     spread = "one trial each, so no spread"
     if max(map(len, by_row(records).values())) > 1:
         spread = "mean ± population standard deviation over the trials"
     return (
-        f"{smoke if study.quick else ''}{study.title}, {study.reproduces}: accuracy in per cent, "
-        f'{spread}, {dtype}; "paper" is Bae, Choi and Lee (2021), 10 trials.'
+        f"{smoke if study.quick else ''}{what}: accuracy in per cent, {spread}, {dtype}"
+        f"{PAPER if in_paper(study) else ''}."
     )
+
+
+def in_paper(study):
+    """Return whether the paper has numbers of any algorithm of a study."""
+    return any(one.paper for case in study.cases.values() for one in case.algorithms.values())
 
 
 def audit_line(records):
@@ -163,11 +171,14 @@ def trial_line(record):
     return f"{name}: {record['message']} ({record['seconds']:.0f} s)"
 
 
-def results_csv(records):
-    """Return the test accuracies (0 to 1) as CSV, a row per case, algorithm, trial and p_e."""
+def results_csv(records, kind="p_e"):
+    """Return the test accuracies (0 to 1) as CSV: per case, algorithm, trial and environment.
+
+    `kind` is the heading of the environments' names.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FACTS, "p_e", "test_accuracy"])
+    writer.writerow([*FACTS, kind, "test_accuracy"])
     for record in records:
         facts = [record[key] for key in FACTS]
         writer.writerows([*facts, *pair] for pair in record["test_accuracy"].items())
@@ -194,9 +205,16 @@ def readings(study, records):
     return "\n\n".join([READINGS, *parts, ""]) if parts else ""
 
 
+def files_of(study):
+    """Return the files of one's own that a study's data are from, with their SHA-256."""
+    tables = [one.environment.get("sha256") or {} for one in study.cases.values()]
+    return {file: f"SHA-256 {digest}" for table in tables for file, digest in table.items()}
+
+
 def report(study, records, dtype, machine, command, images=()):
     """Return the run's report as Markdown; `images` are names of SVG files."""
     shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
+    machine = {**machine, **files_of(study)}
     facts = "\n".join(f"- {key}: {value or 'none set'}" for key, value in machine.items())
     trials = "\n".join(f"- {trial_line(record)}" for record in records)
     return f"""# {study.title}

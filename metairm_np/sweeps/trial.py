@@ -18,6 +18,7 @@ from metairm_np import fast
 from metairm_np._seeds import child
 from metairm_np._version import __version__
 from metairm_np.analysis.decomposition import decomposition, decomposition_over, is_painted
+from metairm_np.experiments import tested
 from metairm_np.experiments.files import Experiment, make_data, resolved, row_of
 from metairm_np.fast import _blas
 from metairm_np.fast.sums import THREAD_VARIABLES
@@ -198,11 +199,11 @@ def run_trial(
     with clock.on("data"):
         data = data.greyscale() if settings.greyscale else data
         envs, validation = data.train, data.validation
-        test = [data.test(p_e) for p_e in experiment.test_p]
-    watched = [env for env in test if env.p_e in experiment.table_p]
+        test = {name: data.test(name) for name in experiment.test_p}
+    watched = [test[name] for name in experiment.table_p]
 
     def reading(params):
-        """Return what the model reads of the images, at the last p_e of the table."""
+        """Return what the model reads of the image, in the last of the watched environments."""
         env = watched[-1]
         if is_painted(env, data.n_classes):
             return {"reading": decomposition(params, env)._asdict()}
@@ -226,7 +227,9 @@ def run_trial(
             "train_accuracy": [module.accuracy(result.params, env) for env in envs],
             "validation_risk": [float(module.risk(result.params, env)) for env in validation],
             "validation_accuracy": [module.accuracy(result.params, env) for env in validation],
-            "test_accuracy": {f"{env.p_e:g}": module.accuracy(result.params, env) for env in test},
+            "test_accuracy": {
+                tested.key(name): module.accuracy(result.params, env) for name, env in test.items()
+            },
             **reading(result.params),
         }
     record = {
@@ -240,6 +243,7 @@ def run_trial(
         "watched_p_e": experiment.table_p,
         **evaluated,
         "settings": experiment.config["algorithms"][algorithm],
+        **data.about,
         "machine": machine(),
         "history": result.history,
     }
