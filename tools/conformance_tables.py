@@ -10,13 +10,13 @@ from pathlib import Path
 
 from metairm_np.conformance.cases import GOLDEN
 from metairm_np.conformance.mistakes import MISTAKES
-from metairm_np.conformance.stages import EXTRA, STAGES
+from metairm_np.conformance.stages import STAGES
 
 PAGE = Path(__file__).parent.parent / "docs" / "conformance.md"
 TABLES = {
     "stages": (
         ("stage", "what is compared", "units", "why as many"),
-        [(name, s.what, s.units, s.reason) for name, s in (STAGES | EXTRA).items()],
+        [(name, s.what, s.units, s.reason) for name, s in STAGES.items()],
     ),
     "cases": (("case", "note"), [(name, note) for name, note, _ in GOLDEN]),
     "mistakes": (

@@ -7,6 +7,8 @@ import sys
 from metairm_np import _checks, _storage
 from metairm_np._arguments import Parser
 from metairm_np.conformance import vectors
+from metairm_np.conformance.offer import as_backend
+from metairm_np.conformance.stages import REQUIRED
 from metairm_np.conformance.suite import check_backend
 
 DESCRIPTION = """\
@@ -22,7 +24,8 @@ EPILOG = """\
 BACKEND is the function value_and_grad itself, or a module, an object or a class that has it and
 perhaps more; docs/conformance.md says what they take and return.
 
-Exit status: 0 everything is the reference's up to rounding, 1 something differs, 2 could not run.
+Exit status: 0 everything is the reference's up to rounding, 1 something differs, or what is
+required was left out, 2 could not run.
 """
 
 
@@ -49,6 +52,12 @@ def parser():
     c.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the random cases (default: 0)"
     )
+    c.add_argument(
+        "--require",
+        default=",".join(REQUIRED),
+        metavar="A,B",
+        help="the stages that may not be left out (default: %(default)s)",
+    )
     c.add_argument("--json", metavar="FILE", help="also write the whole report there")
     c.add_argument(
         "--verbose", action="store_true", help="show the arrays of every check that differs"
@@ -69,7 +78,9 @@ def resolve(where):
     Raises
     ------
     ValueError
-        If it is not written like that, cannot be imported, or cannot be made without arguments.
+        If it is not written like that, or cannot be imported.
+    TypeError
+        If it is no backend, or a class that cannot be made without arguments.
     """
     module, colon, path = where.partition(":")
     if not (module and colon and path):
@@ -87,15 +98,7 @@ def resolve(where):
             known = [key for key in dir(found) if not key.startswith("_")]
             raise ValueError(f"{module} has no {path}; {_checks.nearest(name, known)}")
         found = getattr(found, name)
-    if isinstance(found, type):
-        try:
-            found = found()
-        except Exception as error:
-            raise ValueError(
-                f"{where}() failed: {type(error).__name__}: {error}; "
-                "it has to work without arguments"
-            ) from error
-    return found
+    return as_backend(found, where)
 
 
 def check(args):
@@ -103,7 +106,13 @@ def check(args):
     cases = None if args.cases is None else args.cases.split(",")
     backend = resolve(args.backend)
     report = check_backend(
-        backend, args.dtype, cases=cases, random=args.random, seed=args.seed, progress=True
+        backend,
+        args.dtype,
+        cases=cases,
+        random=args.random,
+        seed=args.seed,
+        require=[stage for stage in args.require.split(",") if stage],
+        progress=True,
     )
     print(report.text(args.verbose))
     if args.json:

@@ -2,7 +2,9 @@
 
 import importlib.util
 from functools import partial
+from types import ModuleType
 
+import autograd
 import numpy as np
 from autograd.tracer import getval, isbox
 
@@ -35,10 +37,26 @@ def train_steps(engine, name, params, envs, optimizer, steps, **hyper):
     return path
 
 
-class Spec:
-    """`metairm_np.spec` as a backend."""
+def sigma_and_weights(engine, params, envs, inner_lr, std_weight, *args, **hyper):
+    """Return sigma (Eq. 5) and w_ij, the derivative of Eq. 6 by the meta-loss R_j(theta'_i).
 
-    name, engine = "spec", spec
+    Parameters
+    ----------
+    engine : object
+        With `meta_losses` and `sigma`.
+    params, envs, inner_lr, std_weight, **hyper
+        As for `meta_irm`.
+    """
+    L = engine.meta_losses(params, envs, inner_lr, *args, **hyper)
+    s, slope = autograd.value_and_grad(engine.sigma)(L)
+    return s, 1 + std_weight * slope
+
+
+class Engine:
+    """A module of this project as a backend, with the project's optimizers."""
+
+    name: str
+    engine: ModuleType
 
     def __getattr__(self, function):
         return getattr(self.engine, function)
@@ -48,7 +66,17 @@ class Spec:
         return train_steps(self.engine, *args, **hyper)
 
 
-class Fast(Spec):
+class Spec(Engine):
+    """`metairm_np.spec` as a backend."""
+
+    name, engine = "spec", spec
+
+    def sigma_and_weights(self, *args, **hyper) -> tuple:
+        """Return sigma and the weights of the meta-losses, as `sigma_and_weights`."""
+        return sigma_and_weights(self.engine, *args, **hyper)
+
+
+class Fast(Engine):
     """`metairm_np.fast` as a backend."""
 
     name, engine = "fast", fast
@@ -64,6 +92,7 @@ def copy_of_spec():
     found.loader.exec_module(copy)
     copy.OPTIMIZERS = dict(OPTIMIZERS)
     copy.train_steps = partial(train_steps, copy)
+    copy.sigma_and_weights = partial(sigma_and_weights, copy)
     return copy
 
 

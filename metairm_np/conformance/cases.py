@@ -3,6 +3,7 @@
 Inputs are exact in float32, so that both types have the same.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -75,21 +76,23 @@ class Case:
         return given if noise is None else given | {"gradient_noise": noise[i]}
 
     def map(self, array, number=lambda value: value):
-        """Return the case with functions applied to each float array and to each float keyword."""
-        meta = {
-            key: number(value) if isinstance(value, float) else value
-            for key, value in self.meta.items()
-        }
-        if "gradient_noise" in meta:
-            meta["gradient_noise"] = [
-                [tree_map(array, step) for step in steps] for steps in meta["gradient_noise"]
-            ]
+        """Return the case with functions applied to each float array and to each float keyword.
+
+        It shares nothing that can be changed with this one, if `array` returns new arrays.
+        """
+
+        def mapped(key, value):
+            if key == "gradient_noise":
+                return [[tree_map(array, step) for step in steps] for steps in value]
+            return number(value) if isinstance(value, float) else deepcopy(value)
+
         return replace(
             self,
             params=tree_map(array, self.params),
             envs=[Environment(array(env.x), env.y.copy()) for env in self.envs],
             vector=tree_map(array, self.vector),
-            meta=meta,
+            meta={key: mapped(key, value) for key, value in self.meta.items()},
+            optimizers=deepcopy(self.optimizers),
             **{key: number(getattr(self, key)) for key in NUMBERS},
         )
 
@@ -105,6 +108,13 @@ class Case:
             for t, step in enumerate(steps):
                 found |= named(step, f"noise{i}_{t}_")
         return found
+
+    def contents(self):
+        """Return all that a backend is given by its name, arrays, labels, pairs and settings."""
+        other = {key: value for key, value in self.meta.items() if key != "gradient_noise"}
+        labels = {f"y{e}": env.y for e, env in enumerate(self.envs)}
+        rules = {f"optimizer {k}": rule for k, rule in enumerate(self.optimizers)}
+        return self.arrays() | labels | other | rules
 
 
 # ---- making cases --------------------------------------------------------------------------------

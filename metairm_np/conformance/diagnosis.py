@@ -25,7 +25,8 @@ class Finding:
     explains : list of str
         The checks, "case/stage", that differ and in which the backend answers as the mistake does.
     contradicted : list of str
-        Those of the same stages in which the mistake would have shown and the backend is right.
+        Those of the same stages in which the mistake would have shown and the backend answers
+        otherwise, right or wrong.
     """
 
     name: str
@@ -65,8 +66,8 @@ class Evidence:
         solved = self.known[outcome.case]
         return fits(outcome, solved, mistaken_answer(mistaken, solved, outcome.stage))
 
-    def contradicts(self, mistaken, outcome):
-        """Return whether a mistake would have shown where the outcome is right."""
+    def shows(self, mistaken, outcome):
+        """Return whether a mistake's answer is not the right one."""
         solved, stage = self.known[outcome.case], outcome.stage
         answer = mistaken_answer(mistaken, solved, stage)
         shown = (
@@ -74,12 +75,20 @@ class Evidence:
         )
         return shown > ROOM * outcome.allowed
 
+    def contradicts(self, mistaken, outcome):
+        """Return whether a mistake would have shown, and the backend answers otherwise."""
+        return self.shows(mistaken, outcome) and not (
+            not outcome.ok and self.fits(mistaken, outcome)
+        )
+
     def finding(self, mistake, mistaken, remaining):
         """Return what a mistake explains of the remaining outcomes, and what contradicts it."""
         explained = [o for o in remaining if self.fits(mistaken, o)]
         stages = {o.stage for o in explained if o.answer is not None}
         contradicted = [
-            o for o in self.outcomes if o.ok and o.stage in stages and self.contradicts(mistaken, o)
+            o
+            for o in self.outcomes
+            if o.answer is not None and o.stage in stages and self.contradicts(mistaken, o)
         ]
         evident = bool(stages)  # that both raise an error is no evidence
         return Finding(
@@ -91,9 +100,9 @@ def diagnosis(known, outcomes, dtype, ask):
     """Return the mistakes that explain what differs, the one that explains most first.
 
     A mistake explains a check if its answer is the backend's; it is contradicted by a check of the
-    same kind that the backend passes and the mistake would not. The one with the most checks
-    explained beyond those that contradict it is named, then the next one for what is left; where no
-    single mistake fits, two at once are tried.
+    same kind in which it would have shown and the backend answers otherwise. The one with the most
+    checks explained beyond those that contradict it is named, then the next one for what is left;
+    where no single mistake fits, two at once are tried.
     """
     known = {solved.case.name: solved for solved in known}
     evidence = Evidence(known, [o for o in outcomes if not o.left_out], dtype, ask)
@@ -158,11 +167,9 @@ def fits(outcome, solved, mistaken):
         return mistaken is None and outcome.answer is None
     left = apart(outcome.answer, mistaken, solved.scales[outcome.stage])
     to_right = max(outcome.differences.values(), default=np.inf)
-    return (
-        np.isfinite(left)
-        and left <= CLOSER * to_right
-        and left <= max(ROOM * outcome.allowed, LEFT * to_right)
-    )
+    if not np.isfinite(to_right):  # NaN, or another shape: how far off it is cannot be said
+        return left <= ROOM * outcome.allowed
+    return left <= CLOSER * to_right and left <= max(ROOM * outcome.allowed, LEFT * to_right)
 
 
 # ---- equations written wrongly -------------------------------------------------------------------
@@ -219,14 +226,14 @@ def two_at_once(evidence, remaining):
     Both edits are made in one copy of the spec. Only mistakes that change the answer to the first
     wrong check are paired.
     """
-    cheap = [o for o in remaining if o.answer is not None and o.stage not in TRAJECTORIES]
+    cheap = [o for o in remaining if o.differences and o.stage not in TRAJECTORIES]
     if not cheap:
         return []
     active = [
         (mistake, edit)
         for mistake in MISTAKES.values()
         for edit, mistaken in zip(mistake.edits(), mistake.backends())
-        if evidence.contradicts(mistaken, cheap[0])
+        if evidence.shows(mistaken, cheap[0])
     ]
     score, found = 0, []
     for (one, first), (other, second) in itertools.permutations(active, 2):
@@ -249,7 +256,7 @@ def changes_inputs(evidence, remaining):
         "params or another input is updated in place (p -= lr * g, p.data), so that a later use of "
         "it sees other numbers",
         "work on copies, and make new arrays in each step",
-        [o for o in changed if max(o.differences.values()) <= o.allowed],
+        [o for o in changed if all(d <= o.allowed for d in o.differences.values())],
         [],
     )
     return [found] if changed else []
@@ -295,10 +302,17 @@ def is_random(evidence, remaining):
 
 
 def in_single_precision(evidence, remaining):
-    """Return the finding that nothing differs by more than float32's rounding, or none."""
+    """Return the finding that all differs by about float32's rounding, or none.
+
+    Much less in most checks, or most checks right, is something else.
+    """
     if evidence.dtype != "float64" or not remaining:
         return []
     if any(not o.differences or o.largest > allowed(o.stage, "float32") for o in remaining):
+        return []
+    stages = {o.stage for o in remaining}
+    asked = [o.largest for o in evidence.outcomes if o.stage in stages]
+    if np.median(asked) < np.finfo(np.float32).eps / 64:
         return []
     return [
         Finding(

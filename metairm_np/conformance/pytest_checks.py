@@ -6,21 +6,27 @@ Both are imported where they are used, since the rest of the suite does without 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from metairm_np.conformance import cases
+from metairm_np.conformance.offer import as_backend, name_of, offered
 from metairm_np.conformance.report import arrays_table, finding_text
-from metairm_np.conformance.stages import margin, stages_of
-from metairm_np.conformance.suite import as_backend, ask, check_backend, name_of, offered
+from metairm_np.conformance.stages import REQUIRED, margin, stages_of
+from metairm_np.conformance.suite import ask, check_backend
 from metairm_np.conformance.vectors import LEAST_MARGIN, load, solve
 
+DIAGNOSED: list[tuple] = []  # (backend, dtype, text); a backend need not be hashable
 
-@lru_cache(maxsize=8)
+
 def findings(backend, dtype):
     """Return the whole suite's diagnosis of a backend, as text; it takes some seconds, once."""
+    for known, its_dtype, text in DIAGNOSED:
+        if known is backend and its_dtype == dtype:
+            return text
     found = map(finding_text, check_backend(backend, dtype).findings)
-    return "\n".join(found) or "no known mistake explains it"
+    text = "\n".join(found) or "no known mistake explains it"
+    DIAGNOSED.append((backend, dtype, text))
+    return text
 
 
 class Check:
@@ -41,6 +47,28 @@ class Check:
             pytest.skip(f"{name_of(backend)} does not implement it: {outcome.problem}")
         if not outcome.ok:
             raise AssertionError(f"{arrays_table(outcome)}\n\n{findings(backend, self.dtype)}")
+
+
+class RequiredCheck:
+    """Whether a stage that is required is answered for any case at all."""
+
+    def __init__(self, stage, dtype):
+        self.stage, self.dtype = stage, dtype
+
+    def __str__(self):
+        return f"required-{self.stage}-{self.dtype}"
+
+    def __call__(self, backend):
+        """Raise AssertionError unless the backend answers the stage for some golden case."""
+        if self.stage in offered(backend):
+            for solved in load().values():
+                if self.stage in stages_of(solved.case):
+                    if not ask(backend, solved, self.stage, self.dtype).left_out:
+                        return
+        raise AssertionError(
+            f"{name_of(backend)} leaves out {self.stage}, which is required; "
+            "parametrize_with_checks(require=...) names what is"
+        )
 
 
 class RandomCheck:
@@ -115,16 +143,19 @@ def parametrize_with_checks(
     backends: Sequence[Any | Callable],
     dtypes: Sequence[str] = ("float64", "float32"),
     examples: int = 20,
+    require: Sequence[str] = REQUIRED,
 ) -> Callable:
     """Return the pytest decorator that runs every check of the suite on every backend as a test.
 
     Parameters
     ----------
-    backends : list of objects or functions
+    backends : list of objects, classes or functions
         As `check_backend` takes them.
     dtypes : sequence of {"float64", "float32"}, default both
     examples : int >= 0, default 20
         How many random cases hypothesis draws for each backend and dtype.
+    require : sequence of str, default ("meta_irm_without_sigma", "meta_irm")
+        The stages that may not be left out altogether.
 
     Returns
     -------
@@ -149,6 +180,7 @@ def parametrize_with_checks(
                 for solved in load().values()
                 if stage in stages_of(solved.case)
             ]
+            checks += [RequiredCheck(stage, dtype) for stage in require]
             checks += [RandomCheck(dtype, examples)] if examples else []
             params += [
                 pytest.param(backend, check, id=f"{name_of(backend)}-{check}") for check in checks

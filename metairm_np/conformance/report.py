@@ -25,6 +25,8 @@ class Report:
         One for each question.
     missing : list of str
         Optional functions that the backend does not offer.
+    required : list of str
+        The stages without an answer to which it does not pass.
     findings : list of metairm_np.conformance.diagnosis.Finding
         Named mistakes, the one that explains most first.
     seconds : float
@@ -34,6 +36,7 @@ class Report:
     dtype: str
     outcomes: list
     missing: list[str]
+    required: list[str] = field(default_factory=list)
     findings: list = field(default_factory=list)
     seconds: float = 0.0
 
@@ -59,8 +62,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether the backend answered, and everything it answered is right."""
-        return self.ran and not self.wrong
+        """Whether the backend answered what is required, and everything it answered is right."""
+        return self.ran and not self.wrong and not self.unasked
+
+    @property
+    def unasked(self) -> list[str]:
+        """The required stages of which it answered nothing."""
+        return [stage for stage in self.required if stage not in self.by_stage]
 
     @property
     def by_stage(self) -> dict[str, list]:
@@ -108,6 +116,8 @@ class Report:
                 {"case": o.case, "stage": o.stage, "reason": o.problem} for o in self.left_out
             ],
             "not_offered": self.missing,
+            "required": self.required,
+            "required_but_left_out": self.unasked,
             "seconds": self.seconds,
             "versions": {
                 "metairm_np": __version__,
@@ -151,6 +161,11 @@ class Report:
             return "Passed: every answer is the spec's, up to rounding."
         if not self.ran:
             return "Could not run: no question was answered."
+        if not self.wrong:
+            return (
+                f"Not passed: {' and '.join(self.unasked)} left out, though required; the rest is "
+                "the spec's, up to rounding. --require A,B names what is."
+            )
         wrong, unknown = self.wrong, "" if self.findings else " No known mistake explains it."
         return (
             f"{len(wrong)} of {len(self.answered)} checks differ; "
@@ -183,7 +198,7 @@ def arrays_table(outcome):
 def finding_text(finding, of="checks"):
     """Return a named mistake with its cause and remedy."""
     against = len(finding.contradicted)
-    doubt = f"; {against} right ones speak against it" if against else ""
+    doubt = f"; {against} others speak against it" if against else ""
     lines = [f"Diagnosis: {finding.name} (explains {len(finding.explains)} {of}{doubt})"]
     for what in ("cause", "remedy"):
         text = f"{what}: {getattr(finding, what)}"

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+import autograd.numpy as anp
 import numpy as np
 
 from metairm_np.conformance.backends import Spec, copy_of_spec, numbers
@@ -88,12 +89,10 @@ def trajectory(optimizer):
     return ask
 
 
-def sigma(engine, case):
-    """Return sigma (Eq. 5) and w_ij, the derivative of Eq. 6 by the meta-loss R_j(theta'_i)."""
-    L = meta_losses(engine, case)["meta_losses"]
-    s = engine.sigma(L)
-    slope = (L - np.mean(L)) / (len(L) * s) if s > 0 else np.zeros(len(L))
-    return {"sigma": s, "w": 1 + case.meta["std_weight"] * slope}
+def sigma(backend, case):
+    """Ask for sigma (Eq. 5) and w_ij, the derivative of Eq. 6 by the meta-loss R_j(theta'_i)."""
+    s, w = backend.sigma_and_weights(case.params, case.envs, **case.meta)
+    return {"sigma": s, "w": w}
 
 
 STAGES = {
@@ -115,6 +114,13 @@ STAGES = {
         "forward and backward pass",
     ),
     "erm": Stage(objective("erm"), "value and gradient of ERM", 32, "sums of risks and gradients"),
+    "irmv1_penalties": Stage(
+        each_env(lambda backend, case, env: backend.irmv1_penalty(case.params, env)),
+        "the penalty in Eq. 2 of each environment",
+        32,
+        "the square of a mean",
+        "irmv1_penalty",
+    ),
     "irmv1": Stage(objective("irmv1"), "of IRMv1", 32, "the penalty's own derivative besides"),
     "v_rex": Stage(objective("v_rex"), "of V-REx", 32, "differences of risks, in the scale"),
     "mm_rex": Stage(objective("mm_rex"), "of MM-REx", 32, "as erm"),
@@ -139,6 +145,13 @@ STAGES = {
         32,
         "the inner steps' rounding carried into a risk",
         "meta_losses",
+    ),
+    "sigma": Stage(
+        sigma,
+        "sigma (Eq. 5), and the weight w_ij of each meta-loss in the gradient",
+        64,
+        "differences of meta-losses, in the scale",
+        "sigma_and_weights",
     ),
     "meta_irm_first_order": Stage(
         objective("meta_irm", first_order=True),
@@ -173,20 +186,7 @@ STAGES = {
         "train_steps",
     ),
 }
-EXTRA = {  # in the golden vectors, not asked of backends
-    "irmv1_penalties": Stage(
-        each_env(lambda engine, case, env: engine.irmv1_penalty(case.params, env)),
-        "the penalty in Eq. 2 of each environment; in the golden vectors only",
-        32,
-        "the square of a mean",
-    ),
-    "sigma": Stage(
-        sigma,
-        "sigma (Eq. 5) and w_ij; in the golden vectors only",
-        64,
-        "differences of meta-losses, in the scale",
-    ),
-}
+REQUIRED = ("meta_irm_without_sigma", "meta_irm")  # unless the user says otherwise
 TRAJECTORIES = ("sgd", "adam")  # a hundred times as expensive as the other stages
 
 
@@ -202,15 +202,15 @@ def stages_of(case):
 def answers(case, engine=None, stages=None):
     """Return {stage: {name: array}}, what the spec, or a copy of it, answers to a case.
 
-    `stages` are some or, by default, all, the extras included.
+    `stages` are some or, by default, all.
     """
-    engine, known = engine or Spec(), STAGES | EXTRA
+    engine = engine or Spec()
     return {
         stage: {
             key: np.asarray(part, np.float64)
-            for key, part in known[stage].ask(engine, case).items()
+            for key, part in STAGES[stage].ask(engine, case).items()
         }
-        for stage in [*stages_of(case), *EXTRA]
+        for stage in stages_of(case)
         if stages is None or stage in stages
     }
 
@@ -233,14 +233,29 @@ def nudge(seed, shape, content):
     return NUDGE * rng.uniform(-1, 1, shape)
 
 
+def mm_rex_of_ties(copy):
+    """Return MM-REx in which risks nearer than 2^-20 tie, so that a nudge does not part them."""
+
+    def mm_rex(params, envs, lambda_min):
+        R = copy.risks(params, envs)
+        known = numbers(R)
+        tied = known >= np.max(known) - 2.0**-20 * np.abs(known).max()
+        largest = anp.dot(tied / np.sum(tied), R)
+        return (1 - len(envs) * lambda_min) * largest + lambda_min * anp.sum(R)
+
+    return mm_rex
+
+
 def nudged_answers(case, seed, stages):
     """Return the answers after rounding far coarser than that of float64.
 
     Each input and each risk is moved by a random share of itself, and each sample's loss as if its
     slope and its curvature by the logits were rounded at the scale of 1, as p - y and p (1 - p)
-    are.
+    are. Risks that tie stay tied.
     """
     copy = copy_of_spec()
+    copy.mm_rex = mm_rex_of_ties(copy)
+    copy.OBJECTIVES["mm_rex"] = copy.mm_rex
     original = copy.cross_entropy
 
     def cross_entropy(f, y):

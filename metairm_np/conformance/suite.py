@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,41 +14,9 @@ from tqdm import tqdm
 from metairm_np import _checks
 from metairm_np.conformance import vectors
 from metairm_np.conformance.diagnosis import diagnosis
+from metairm_np.conformance.offer import as_backend, declined, name_of, offered
 from metairm_np.conformance.report import Report
-from metairm_np.conformance.stages import STAGES, allowed, stages_of
-
-# ---- the backend ---------------------------------------------------------------------------------
-
-
-class OnlyValueAndGrad:
-    """A function as a backend that offers nothing else."""
-
-    def __init__(self, function):
-        self.name, self.value_and_grad = f"{function.__module__}.{function.__qualname__}", function
-
-
-def as_backend(given):
-    """Return the backend that an object is, or that a function `value_and_grad` makes."""
-    if inspect.isroutine(given):
-        return OnlyValueAndGrad(given)
-    if isinstance(given, type) or not callable(getattr(given, "value_and_grad", None)):
-        raise TypeError(
-            f"{given!r} is no backend; give the function value_and_grad(name, params, envs, "
-            "**hyper) or an object that has it, see docs/conformance.md"
-        )
-    return given
-
-
-def name_of(backend):
-    """Return a backend's own name, or that of its module or class."""
-    names = (getattr(backend, "name", None), getattr(backend, "__name__", None))
-    return str(names[0] or names[1] or type(backend).__name__)
-
-
-def offered(backend):
-    """Return the stages that a backend has the functions for."""
-    return [name for name, stage in STAGES.items() if callable(getattr(backend, stage.needs, None))]
-
+from metairm_np.conformance.stages import REQUIRED, STAGES, allowed, stages_of
 
 # ---- one question --------------------------------------------------------------------------------
 
@@ -69,7 +37,7 @@ class Outcome:
     problem : str
         Why there is no usable answer: an exception, a wrong shape, a changed input.
     left_out : bool
-        Whether the backend raised NotImplementedError.
+        Whether the backend does not offer it, see `metairm_np.conformance.offer.declined`.
     """
 
     case: str
@@ -98,11 +66,13 @@ def ask(backend, solved, stage, dtype="float64"):
     try:
         answer = STAGES[stage].ask(backend, case)
         outcome.answer = {key: np.asarray(part) for key, part in answer.items()}
-    except NotImplementedError as error:
-        outcome.left_out, outcome.problem = True, str(error) or "not implemented"
-        return outcome
     except Exception as error:
-        outcome.problem = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
+        outcome.problem = declined(error, backend)
+        outcome.left_out = bool(outcome.problem)
+        if not outcome.left_out:
+            text = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
+            changed = changed_input(case, solved, dtype)
+            outcome.problem = f"{changed}, then {text}" if changed else text
         return outcome
     for key, part in outcome.answer.items():
         if part.dtype.kind not in "fiu":
@@ -114,7 +84,7 @@ def ask(backend, solved, stage, dtype="float64"):
         outcome.differences = {
             key: difference(outcome.answer[key], right[key], scale[key]) for key in right
         }
-        outcome.problem = changed_input(case, solved.case, dtype)
+        outcome.problem = changed_input(case, solved, dtype)
     return outcome
 
 
@@ -137,11 +107,26 @@ def misfit(answer, right):
     return ""
 
 
-def changed_input(case, original, dtype):
-    """Return which input array was written to, or ""."""
-    before = original.astype(dtype).arrays()
-    names = [key for key, part in case.arrays().items() if not np.array_equal(part, before[key])]
-    return f"changed its input {names[0]} in place" if names else ""
+@lru_cache(maxsize=1000)
+def contents(solved, dtype):
+    """Return what a backend is given, by name."""
+    return solved.case.astype(dtype).contents()
+
+
+def changed_input(case, solved, dtype):
+    """Return which input was changed, or ""."""
+    before, after = contents(solved, dtype), case.contents()
+    for key in before:
+        if key not in after or not same(before[key], after[key]):
+            return f"changed its input {key} in place"
+    return ""
+
+
+def same(one, other):
+    """Return whether two arrays, numbers, lists or dicts are equal."""
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    return repr(one) == repr(other)
 
 
 # ---- all questions -------------------------------------------------------------------------------
@@ -154,6 +139,7 @@ def check_backend(
     cases: Sequence[str] | None = None,
     random: int = 0,
     seed: int = 0,
+    require: Sequence[str] = REQUIRED,
     diagnose: bool = True,
     progress: bool = False,
 ) -> Report:
@@ -161,11 +147,11 @@ def check_backend(
 
     Parameters
     ----------
-    backend : object or function
+    backend : object, class or function
         An object or a module with `value_and_grad(name, params, envs, **hyper)`, and whichever it
-        has of `logits`, `risk`, `adapt`, `meta_losses`, `hessian_vector_product` and `train_steps`;
-        or a function, which is taken as `value_and_grad`. docs/conformance.md has the signatures.
-        All take and return NumPy arrays.
+        has of the functions in docs/conformance.md; a class that makes one without arguments; or a
+        function or another object that can be called, which is taken as `value_and_grad`. All take
+        and return NumPy arrays.
     dtype : {"float64", "float32"}, default "float64"
         Of the inputs; what may differ is scaled accordingly.
     cases : sequence of str, optional
@@ -174,6 +160,8 @@ def check_backend(
         How many random cases to add.
     seed : int, default 0
         Of the random cases.
+    require : sequence of str, default ("meta_irm_without_sigma", "meta_irm")
+        The stages without an answer to which the backend does not pass.
     diagnose : bool, default True
         Whether to look for the mistake behind what differs.
     progress : bool, default False
@@ -196,6 +184,8 @@ def check_backend(
     chosen = list(golden) if cases is None else list(cases)
     for name in chosen:
         _checks.choice("case", name, golden)
+    for name in require:
+        _checks.choice("stage", name, STAGES)
     known = [golden[name] for name in chosen]
     known += map(vectors.solve, vectors.random_cases(random, seed))
     questions = [
@@ -204,7 +194,7 @@ def check_backend(
     bar = tqdm(questions, unit="check", leave=False, disable=None if progress else True)
     outcomes = [ask(backend, solved, stage, dtype) for solved, stage in bar]
     missing = sorted({stage.needs for name, stage in STAGES.items() if name not in stages})
-    report = Report(name_of(backend), dtype, outcomes, missing)
+    report = Report(name_of(backend), dtype, outcomes, missing, list(require))
     if diagnose and report.wrong:
         report.findings = diagnosis(
             known, outcomes, dtype, lambda solved, stage: ask(backend, solved, stage, dtype)

@@ -4,17 +4,15 @@ import json
 import sys
 from types import SimpleNamespace
 
-import autograd
-import autograd.numpy as anp
 import numpy as np
 import pytest
 from problems import noise_for
+from wrong_backends import FEW, FEW_CASES, Wrapped, run
 
-from metairm_np import fast, spec
+from metairm_np import Environment, fast, spec
 from metairm_np.conformance import (
     Fast,
     Spec,
-    __main__,
     cases,
     check_backend,
     parametrize_with_checks,
@@ -22,10 +20,10 @@ from metairm_np.conformance import (
     vectors,
 )
 from metairm_np.conformance.mistakes import MISTAKES
+from metairm_np.conformance.offer import as_backend
 from metairm_np.conformance.pytest_checks import Check, RandomCheck
 from metairm_np.conformance.suite import ask
 
-FEW = ("binary_1_layer", "l2", "noise")
 LEAK = MISTAKES["first-order leak"].backends()[0]
 RNG = np.random.default_rng(0)
 
@@ -44,13 +42,14 @@ def test_the_spec_passes_and_is_not_accused(dtype):
 
 
 def test_modules_objects_and_functions_are_backends_and_say_what_they_lack():
-    assert check_backend(fast, cases=FEW).missing == ["logits", "train_steps"]
-    assert check_backend(Fast(), cases=FEW).missing == ["logits"]
+    lacking = ["logits", "sigma_and_weights", "train_steps"]
+    assert check_backend(fast, cases=FEW).missing == lacking
+    assert check_backend(Fast(), cases=FEW).missing == lacking[:2]
     assert check_backend(Spec(), cases=FEW).missing == []
     report = check_backend(spec.value_and_grad, cases=FEW)
     assert report.passed
     assert report.backend == "metairm_np.spec.value_and_grad"
-    assert len(report.missing) == 5
+    assert len(report.missing) == 7
 
 
 def test_the_tolerance_grows_with_the_type_alone():
@@ -77,16 +76,6 @@ def test_first_order_is_told_stage_by_stage():
 
 
 # ---- backends that misbehave ---------------------------------------------------------------------
-
-
-class Wrapped(Spec):
-    """The spec, whose value_and_grad is changed by a test."""
-
-    def __init__(self, change):
-        self.change = change
-
-    def value_and_grad(self, *args, **hyper):
-        return self.change(spec.value_and_grad, *args, **hyper)
 
 
 def raises(right, name, *args, **hyper):
@@ -164,18 +153,19 @@ def test_misbehaviour_is_told(change, problem, diagnosis):
         assert all(largest == np.inf for _, ok, largest in report.stages if not ok)
 
 
-def test_not_implemented_is_left_out():
-    def partial(right, name, *args, **hyper):
-        if name == "mm_rex":
-            raise NotImplementedError("no MM-REx")
-        return right(name, *args, **hyper)
+def without_mm_rex(name, *args, **hyper):
+    if name == "mm_rex":
+        raise NotImplementedError("no MM-REx")
+    return spec.value_and_grad(name, *args, **hyper)
 
-    report = check_backend(Wrapped(partial), cases=FEW)
+
+def test_not_implemented_is_left_out():
+    report = check_backend(without_mm_rex, cases=FEW)
     assert report.passed
     assert {o.stage for o in report.left_out} == {"mm_rex"}
     assert "mm_rex" not in [name for name, _, _ in report.stages]
     with pytest.raises(pytest.skip.Exception, match="no MM-REx"):
-        Check(vectors.load()["l2"], "mm_rex", "float64")(Wrapped(partial))
+        Check(vectors.load()["l2"], "mm_rex", "float64")(as_backend(without_mm_rex))
 
 
 def test_a_backend_that_answers_nothing_does_not_pass():
@@ -185,48 +175,6 @@ def test_a_backend_that_answers_nothing_does_not_pass():
     report = check_backend(absent, cases=FEW)
     assert not report.ran
     assert not report.passed
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_single_precision_is_told_in_float64_and_fine_in_float32(dtype):
-    def single(right, name, params, envs, **hyper):
-        rounded = [(W.astype(np.float32), b.astype(np.float32)) for W, b in params]
-        return right(name, rounded, [env.astype(np.float32) for env in envs], **hyper)
-
-    report = check_backend(Wrapped(single), dtype, cases=FEW)
-    assert report.passed == (dtype == "float32")
-    assert report.diagnosis == (["computes in float32"] if dtype == "float64" else [])
-
-
-def test_two_mistakes_in_two_objectives_are_both_named():
-    def two(right, name, params, envs, **hyper):
-        value, gradient = right(name, params, envs, **hyper)
-        if name == "meta_irm":
-            gradient = right(name, params, envs, **{**hyper, "first_order": True})[1]
-        if name == "irmv1":
-            gradient = right("erm", params, envs, l2=hyper.get("l2", 0.0))[1]
-        return value, gradient
-
-    assert sorted(check_backend(Wrapped(two), cases=FEW).diagnosis) == [
-        "IRMv1 penalty without gradient",
-        "first-order leak",
-    ]
-
-
-@pytest.mark.slow
-def test_two_mistakes_in_one_objective_are_both_named():
-    def mean_and_torch_std(right, name, params, envs, **hyper):
-        def objective(theta, std_weight, **inner):
-            L = spec.meta_losses(theta, envs, **inner)
-            return anp.mean(L) + std_weight * anp.std(L, ddof=1)
-
-        if name == "meta_irm":
-            return autograd.value_and_grad(objective)(params, **hyper)
-        return right(name, params, envs, **hyper)
-
-    cases = ("binary_2_layers", "three_inner_steps")
-    report = check_backend(Wrapped(mean_and_torch_std), cases=cases)
-    assert sorted(report.diagnosis) == ["mean over pairs", "sample standard deviation"]
 
 
 # ---- wrong use -----------------------------------------------------------------------------------
@@ -240,7 +188,15 @@ def test_two_mistakes_in_one_objective_are_both_named():
         (fast, {"seed": 0.5}, TypeError, "seed is 0.5"),
         (fast, {"cases": ["l3"]}, ValueError, "unknown case 'l3'; did you mean 'l2'"),
         (np, {}, TypeError, "is no backend; give the function value_and_grad"),
-        (Spec, {}, TypeError, "is no backend; give the function value_and_grad"),
+        (int, {}, TypeError, "0 is no backend; give the function value_and_grad"),
+        (
+            Environment,
+            {},
+            TypeError,
+            r"metairm_np.environments.environment.Environment\(\) failed: TypeError: .*; it has to "
+            "work without arguments",
+        ),
+        (fast, {"require": ["meta_irn"]}, ValueError, "unknown stage 'meta_irn'; did you mean"),
     ],
 )
 def test_wrong_arguments(backend, options, error, text):
@@ -276,16 +232,6 @@ def test_random_checks_shrink_to_a_small_case():
 
 
 # ---- the command line ----------------------------------------------------------------------------
-
-FEW_CASES = ("--cases", ",".join(FEW))
-
-
-def run(capsys, *args):
-    try:
-        status = __main__.main(list(args))
-    except SystemExit as end:
-        status = end.code
-    return status, *capsys.readouterr()
 
 
 def test_check_of_a_correct_backend(capsys, tmp_path):

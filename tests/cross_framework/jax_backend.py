@@ -38,7 +38,8 @@ class Backend:
         return jax.grad(lambda w: self.loss(w * f, y))(jnp.ones((), f.dtype)) ** 2
 
     def sigma(self, L):  # Eq. 5
-        squared = jnp.var(L)
+        # less the first, so that equal values have exactly 0: a mean of them may be rounded
+        squared = jnp.var(L - L[0])
         positive = (
             squared > 0
         )  # the inner where keeps the root's infinite derivative out of 0 * inf
@@ -142,6 +143,15 @@ class Backend:
     def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
         theta, envs = jax.device_put(params), self.data(envs)
         return jax.device_get(self.exchange(theta, envs, inner_lr, inner_steps, **options))
+
+    def sigma_and_weights(self, params, envs, inner_lr, std_weight, inner_steps=1, **options):
+        L = self.meta_losses(params, envs, inner_lr, inner_steps, **options)
+        sigma, slope = jax.value_and_grad(self.sigma)(L)
+        return float(sigma), jax.device_get(1 + std_weight * slope)
+
+    def irmv1_penalty(self, params, env):
+        theta, ((x, y),) = jax.device_put(params), self.data([env])
+        return float(self.penalty(self.forward(theta, x), y))
 
     def hessian_vector_product(self, params, env, vector):
         gradient = jax.grad(lambda theta: self.risk_on(theta, *self.data([env])))

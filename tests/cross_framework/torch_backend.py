@@ -35,8 +35,9 @@ class Backend:
         return torch.autograd.grad(self.loss(w * f, y), w, create_graph=True)[0] ** 2
 
     def variance(self, values):
-        # values.var() may round to more than 0 for equal values: its root's gradient is then wrong
-        return ((values - values.mean()) ** 2).mean()
+        # less the first, so that equal values have exactly 0: a mean of them may be rounded
+        offsets = values - values[0]
+        return ((offsets - offsets.mean()) ** 2).mean()
 
     def sigma(self, L):  # Eq. 5
         squared = self.variance(L)
@@ -142,6 +143,17 @@ class Backend:
     def meta_losses(self, params, envs, inner_lr, inner_steps=1, **options):
         theta, envs = self.tensors(params), self.data(envs)
         return self.exchange(theta, envs, inner_lr, inner_steps, **options).detach().numpy()
+
+    def sigma_and_weights(self, params, envs, inner_lr, std_weight, inner_steps=1, **options):
+        L = self.exchange(self.tensors(params), self.data(envs), inner_lr, inner_steps, **options)
+        L = L.detach().requires_grad_()
+        sigma = self.sigma(L)
+        (slope,) = torch.autograd.grad(sigma, L)
+        return sigma.item(), (1 + std_weight * slope).numpy()
+
+    def irmv1_penalty(self, params, env):
+        x, y = self.data([env])[0]
+        return self.penalty(self.forward(self.tensors(params), x), y).item()
 
     def hessian_vector_product(self, params, env, vector):
         theta, (env,) = self.tensors(params), self.data([env])

@@ -371,7 +371,8 @@ def _(s, change):
 @mistake(
     "sample standard deviation",
     "sigma is divided by n - 1, the default of torch.std",
-    "use the population form: torch.std(unbiased=False), numpy's std",
+    "divide by n: (L - L[0]).std(unbiased=False) in torch, less the first since std of equal "
+    "values may be rounded above 0",
 )
 def _(s):
     wrap(
