@@ -32,7 +32,7 @@ from metairm_np.environments._groups import held_out, named
 from metairm_np.mlp import logits
 from metairm_np.training import Settings, Status, StoppingRule, train
 
-STOP = StoppingRule(threshold=0.001, arm=0.015, warmup=30, patience=10, line=10, samples="all")
+STOP = StoppingRule(threshold=0.001, arm=0.015, warmup=50, patience=10, line=10, samples="all")
 OWN: dict[
     str, dict[str, Any]
 ] = {  # the parameters that an objective alone has, and what they are where None is given

@@ -143,8 +143,8 @@ class Environment:
             name: getattr(self, name) for name in ABOUT if getattr(self, name) not in ("", None)
         }
         known = "".join(f", {name}={value!r}" for name, value in about.items())
-        n, d = self.shape
-        return f"Environment({n} samples of {d} {self.dtype}, labels up to {self.y.max()}{known})"
+        size = f"{self.shape[0]} samples, {self.shape[1]} columns of {self.dtype}"
+        return f"Environment({size}, labels up to {self.y.max()}{known})"
 
     def __len__(self) -> int:
         return len(self.y)
