@@ -246,13 +246,14 @@ class InvariantClassifier(ClassifierMixin, BaseEstimator):
         settings = self.settings()
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y holds one class, {self.classes_[0]}; give samples of two or more")
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y holds one class, {classes[0]}; give samples of two or more")
         groups = np.zeros(len(y), int) if groups is None else column_or_1d(groups)
         check_consistent_length(y, groups)
-        self.environments_, members = named(groups)
-        self._check_environments(settings)
+        names, members = named(groups)
+        if len(names) < 2:
+            self._check_one_environment(settings)
         seed = seed_of(self.random_state)
         held = np.zeros(len(y), bool)
         if settings.early_stopping:
@@ -260,26 +261,27 @@ class InvariantClassifier(ClassifierMixin, BaseEstimator):
         envs, validation = (
             [
                 Environment(X[rows], labels[rows], name=str(name))
-                for e, name in enumerate(self.environments_)
+                for e, name in enumerate(names)
                 if (rows := (members == e) & part).any()
             ]
             for part in (~held, held)
         )
-        result = train(settings, envs, validation, seed, n_classes=len(self.classes_))
+        result = train(settings, envs, validation, seed, n_classes=len(classes))
         if not result.status.usable:
             scale = ", and so may standardised columns of X (StandardScaler)"
             raise RuntimeError(result.message + scale * (result.status is Status.DIVERGED))
         if settings.early_stopping and result.status is not Status.STOPPED_EARLY:
             warnings.warn(result.message, ConvergenceWarning, stacklevel=2)
+        self.classes_, self.environments_ = classes, names
         self.params_, self.history_ = result.params, result.history
         self.n_iter_, self.step_ = result.last_step, result.step
         return self
 
-    def _check_environments(self, settings):
-        """Raise ValueError unless there are as many environments as `settings` need."""
-        needs = settings.early_stopping or self.objective not in ("erm", "irmv1")
-        if needs and len(self.environments_) < 2:
-            what = "early stopping" if self.objective in ("erm", "irmv1") else self.objective
+    def _check_one_environment(self, settings):
+        """Raise ValueError if `settings` need more environments than one."""
+        alone = self.objective in ("erm", "irmv1")
+        if settings.early_stopping or not alone:
+            what = "early stopping" if alone else self.objective
             raise ValueError(
                 f"{what} needs samples of 2 or more environments, got 1; name each sample's in "
                 "fit(X, y, groups=...), or take objective='erm'"
@@ -289,7 +291,7 @@ class InvariantClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X) -> np.ndarray:
         """Return the outputs f_theta(x): (n,), above 0 for classes_[1], or (n, C) if C > 2."""
-        check_is_fitted(self)
+        check_is_fitted(self, "params_")
         X = validate_data(self, X, reset=False, dtype=self.params_[0][0].dtype)
         f = logits(self.params_, X)
         return f[:, 0] if len(self.classes_) == 2 else f
@@ -323,7 +325,7 @@ class InvariantClassifier(ClassifierMixin, BaseEstimator):
         TypeError
             If a label or the name of an environment is neither text nor a number.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "params_")
         if Path(path).is_dir():
             raise IsADirectoryError(f"{path} is a folder; give the name of a file")
         given = {name: _plain(value) for name, value in self.get_params().items()}
@@ -377,6 +379,8 @@ def _plain(value):
         return asdict(value)
     if isinstance(value, np.random.RandomState):
         return None
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "OT":  # savez would pickle it

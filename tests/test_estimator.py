@@ -230,7 +230,9 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     rule = StoppingRule(threshold=0.1, arm=0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = fitted(early_stopping=rule, lr=np.float32(0.01), steps=np.int64(7))
+        model = fitted(
+            early_stopping=rule, lr=np.float32(0.01), steps=np.int64(7), hidden=(np.int64(4),)
+        )
     model.save(tmp_path / "deep" / "model.npz")
     again = InvariantClassifier.load(tmp_path / "deep" / "model.npz")
     assert again.get_params() == model.get_params()
@@ -419,8 +421,18 @@ def test_what_cannot_be_learnt_says_so():
     rule = StoppingRule(threshold=0.1, arm=9.0)
     with pytest.warns(ConvergenceWarning, match="environments' risks never differed by 9, which"):
         fitted(labs=alike, early_stopping=rule)
-    with pytest.raises(NotFittedError):
-        InvariantClassifier().predict(LABS.X)
+
+
+def test_a_fit_that_fails_leaves_no_half_fitted_classifier(tmp_path):
+    model = InvariantClassifier(**META)
+    for groups in (None, LABS.groups):
+        model.set_params(inner_lr=1e200, inner_lr_warmup=0)
+        with pytest.raises((ValueError, RuntimeError)):
+            model.fit(LABS.X, LABS.y, groups=groups)
+        with pytest.raises(NotFittedError):
+            model.predict(LABS.X)
+        with pytest.raises(NotFittedError):
+            model.save(tmp_path / "model.npz")
 
 
 def test_a_clone_is_unfitted_and_the_parameters_stay_as_they_were_given():
