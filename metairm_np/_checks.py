@@ -71,6 +71,22 @@ def _range(low, high):
     return f" >= {low}" if high == math.inf else f" from {low} to {high}"
 
 
+def environment(what, env):
+    """Raise TypeError unless `env` has labels, as an Environment has."""
+    if not hasattr(env, "y"):
+        raise TypeError(
+            f"{what} is of type {type(env).__name__}; make an Environment of it, Environment(x, y)"
+        )
+
+
+def environments(what, envs):
+    """Raise TypeError unless `envs` is a sequence of Environments."""
+    if hasattr(envs, "y"):
+        raise TypeError(f"{what} is a single {type(envs).__name__}; give a list, [env]")
+    for place, env in enumerate(envs):
+        environment(f"{what}[{place}]", env)
+
+
 def model(params, width):
     """Raise unless `params` is a list of (W, b) that fit each other and inputs so wide."""
     if len(params) == 0:
@@ -162,6 +178,8 @@ def _switch(what):
 
 
 RULES = {  # an argument's name: what checks its value, knowing the other arguments
+    "envs": lambda envs, given: environments("envs", envs),
+    "env": lambda env, given: environment("env", env),
     "x": lambda x, given: model(given["params"], x.shape[1]),
     "y": lambda y, given: labels(y, given["f"].shape[1]),
     "l2": _at_least_0("l2"),

@@ -1,10 +1,13 @@
 """Files that are never half there, and that say so when they are damaged.
 
 Each is written to a temporary name and renamed. A record is JSON that ends with a checksum of its
-text; what reads it finds any change.
+text; nested values with arrays are npz with JSON inside and end with the SHA-256 of both. What
+reads them finds any change.
 """
 
+import hashlib
 import importlib.resources
+import io
 import json
 import logging
 import os
@@ -14,17 +17,24 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 try:
     import fcntl
 except ImportError:  # without such locks a killed command's temporary files stay
     fcntl = None  # type: ignore[assignment]
 
+DIGEST = hashlib.sha256().digest_size
 LARGEST = 2**30  # bytes of a file that is read; a record has some hundred kilobytes
 log = logging.getLogger("metairm_np")
 
 
 class DamagedError(Exception):
     """A file that cannot be what it was written as; the message says why, as a predicate."""
+
+
+class ForeignError(Exception):
+    """A file that is as it was written, by something else than what reads it."""
 
 
 def write(path, content):
@@ -134,6 +144,77 @@ def read_record(path, until=None):
 def seal(body):
     """Return the end of a record whose text before it is `body`."""
     return f', "crc32": "{zlib.crc32(body):08x}"}}\n'.encode()
+
+
+# ---- arrays -------------------------------------------------------------------------------------
+
+
+def write_tree(path, owner, tree):
+    """Write `tree`: nested dicts, lists and (named) tuples of arrays and plain values.
+
+    `owner` is a text that says whose it is, for those who read it.
+    """
+    arrays: dict = {}
+    outline = json.dumps({"run": owner, "state": _outline(tree, arrays)})
+    file = io.BytesIO()
+    np.savez(file, outline=np.frombuffer(outline.encode(), np.uint8), **arrays)
+    content = file.getvalue()
+    write(path, content + hashlib.sha256(content).digest())
+
+
+def tree_of(content, owner, kinds=()):
+    """Return the tree of a file's bytes; `kinds` are the named tuples in it.
+
+    Raises
+    ------
+    DamagedError
+        If they are not as they were written.
+    ForeignError
+        If they are not `owner`'s.
+    ValueError, KeyError, TypeError, RecursionError
+        If another release wrote them.
+    """
+    body, end = content[:-DIGEST], content[-DIGEST:]
+    if hashlib.sha256(body).digest() != end:
+        raise DamagedError("is damaged")
+    with np.load(io.BytesIO(body), allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+    outline = json.loads(arrays.pop("outline").tobytes())
+    if outline["run"] != owner:
+        raise ForeignError("is of another")
+    return _filled(outline["state"], arrays, {kind.__name__: kind for kind in kinds})
+
+
+def _outline(tree, arrays):
+    """Return `tree` as plain values for JSON; its arrays go into `arrays` by number."""
+    if isinstance(tree, np.ndarray):
+        arrays[f"a{len(arrays)}"] = tree
+        return {"array": f"a{len(arrays) - 1}"}
+    if isinstance(tree, dict):
+        return {"dict": [[key, _outline(part, arrays)] for key, part in tree.items()]}
+    if isinstance(tree, tuple):
+        return {type(tree).__name__: [_outline(part, arrays) for part in tree]}
+    if isinstance(tree, list):
+        return [_outline(part, arrays) for part in tree]
+    return tree
+
+
+def _filled(outline, arrays, kinds):
+    """Return the tree of an outline."""
+    if isinstance(outline, list):
+        return [_filled(part, arrays, kinds) for part in outline]
+    if not isinstance(outline, dict):
+        return outline
+    ((kind, content),) = outline.items()
+    if kind == "array":
+        return arrays[content]
+    if kind == "dict":
+        return {key: _filled(part, arrays, kinds) for key, part in content}
+    parts = [_filled(part, arrays, kinds) for part in content]
+    return tuple(parts) if kind == "tuple" else kinds[kind](*parts)
+
+
+# ---- what cannot be used ------------------------------------------------------------------------
 
 
 def set_aside(path, why, kind="damaged"):

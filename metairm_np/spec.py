@@ -39,6 +39,7 @@ def cross_entropy(f: np.ndarray, y: np.ndarray) -> np.floating:
     return np.sum(np.logaddexp(0.0, z)) / len(y)  # curvature 1/4 at z = 0
 
 
+@checked()
 def risk(params: Params, env: Environment) -> np.floating:
     """Return R^e(f_theta), the mean loss over the samples of `env`."""
     return cross_entropy(logits(params, env.x), env.y)

@@ -14,6 +14,10 @@ def meta(**changes):
     return spec.value_and_grad("meta_irm", PARAMS, ENVS, **{**META, **changes})
 
 
+def meta_of(envs):
+    return spec.value_and_grad("meta_irm", PARAMS, envs, **META)
+
+
 CASES = {
     "one environment": (
         lambda: spec.meta_irm(PARAMS, ENVS[:1], 0.3, 0.5),
@@ -53,7 +57,32 @@ CASES = {
     "label of another type": (
         lambda: Environment(np.zeros((1, 2)), [0.0]),
         TypeError,
-        "give integer labels",
+        r"y has dtype float64; give integer labels 0..C-1, for instance y.astype\(int\)",
+    ),
+    "labels of text": (
+        lambda: Environment(np.zeros((1, 2)), ["no"]),
+        TypeError,
+        r"y has dtype <U2; give .*, for instance np.unique\(y, return_inverse=True\)\[1\]",
+    ),
+    "a tuple as environment": (
+        lambda: meta_of([ENVS[0], (ENVS[1].x, ENVS[1].y)]),
+        TypeError,
+        r"envs\[1\] is of type tuple; make an Environment of it, Environment\(x, y\)",
+    ),
+    "one environment instead of a list": (
+        lambda: meta_of(ENVS[0]),
+        TypeError,
+        r"envs is a single Environment; give a list, \[env\]",
+    ),
+    "a tuple in one environment's place": (
+        lambda: spec.adapt(PARAMS, (ENVS[0].x, ENVS[0].y), 0.3),
+        TypeError,
+        "env is of type tuple; make an Environment of it",
+    ),
+    "the risk on a tuple": (
+        lambda: spec.risk(PARAMS, (ENVS[0].x, ENVS[0].y)),
+        TypeError,
+        "env is of type tuple; make an Environment of it",
     ),
     "NaN": (
         lambda: Environment([[0.0], [np.nan]], [0, 0]),

@@ -138,6 +138,14 @@ class Environment:
         """The type of `x`."""
         return self.groups[0].blocks[0].x.dtype
 
+    def __repr__(self) -> str:
+        about = {
+            name: getattr(self, name) for name in ABOUT if getattr(self, name) not in ("", None)
+        }
+        known = "".join(f", {name}={value!r}" for name, value in about.items())
+        size = f"{self.shape[0]} samples, {self.shape[1]} columns of {self.dtype}"
+        return f"Environment({size}, labels up to {self.y.max()}{known})"
+
     def __len__(self) -> int:
         return len(self.y)
 
@@ -230,8 +238,9 @@ def _checked(x, y):
             f"x has shape {x.shape} and y {y.shape}; give x (n, d) and y (n,) with n >= 1"
         )
     if y.dtype.kind not in "iub":
+        example = "y.astype(int)" if y.dtype.kind == "f" else "np.unique(y, return_inverse=True)[1]"
         raise TypeError(
-            f"y has dtype {y.dtype}; give integer labels 0..C-1, for instance y.astype(int)"
+            f"y has dtype {y.dtype}; give integer labels 0..C-1, for instance {example}"
         )
     for label in (y.min(), y.max()):
         if not 0 <= label <= np.iinfo(np.int64).max:

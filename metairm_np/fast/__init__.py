@@ -311,6 +311,7 @@ def _ready(params, envs):
 def _fitting(params, envs):
     """Check that the model fits the data, and return the dtype of both and the data in it."""
     width = None
+    _checks.environments("envs", envs)
     for env in envs:
         if env.shape[1] != width:
             width = env.shape[1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from metairm_np import _checks, _storage
-from metairm_np._storage import DamagedError
+from metairm_np._storage import DamagedError, ForeignError
 from metairm_np._version import __version__
 from metairm_np.optimizers import AdamState, SGDState
 from metairm_np.training.audit import Audit
@@ -21,8 +19,6 @@ from metairm_np.training.state import TrainState
 from metairm_np.training.stopping import StoppingState
 
 KINDS = (TrainState, AdamState, SGDState, StoppingState, HoldState, Audit)
-TUPLES = {kind.__name__: kind for kind in KINDS}
-SEAL = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -53,35 +49,22 @@ class Checkpoint:
 
         `run` says which run's state it is, see `identity`.
         """
-        arrays: dict = {}
-        outline = json.dumps({"run": run, "state": _outline(state, arrays)})
-        file = io.BytesIO()
-        np.savez(file, outline=np.frombuffer(outline.encode(), np.uint8), **arrays)
-        content = file.getvalue()
-        _storage.write(self.path, content + hashlib.sha256(content).digest())
+        _storage.write_tree(self.path, run, state)
 
     def load(self, run: str = ""):
         """Return the state of `run`, or None if there is none.
 
         A file that is damaged, or of another run or release, is set aside, which is logged.
         """
-        kind = "damaged"
+        kind = "foreign"  # it is as it was written
         try:
-            content = _storage.read_bytes(self.path)
-            body, end = content[:-SEAL], content[-SEAL:]
-            if hashlib.sha256(body).digest() != end:
-                raise DamagedError("is damaged")
-            kind = "foreign"  # it is as it was written
-            with np.load(io.BytesIO(body), allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-            outline = json.loads(arrays.pop("outline").tobytes())
-            if outline["run"] != run:
-                raise DamagedError("is the checkpoint of another run")
-            return _filled(outline["state"], arrays)
+            return _storage.tree_of(_storage.read_bytes(self.path), run, KINDS)
         except FileNotFoundError:
             return None
         except (DamagedError, OSError, MemoryError) as error:
-            why = str(error)
+            why, kind = str(error), "damaged"
+        except ForeignError:
+            why = "is the checkpoint of another run"
         except (ValueError, KeyError, TypeError, RecursionError):
             why = "is a checkpoint of another release"
         _storage.set_aside(self.path, why, kind)
@@ -116,32 +99,3 @@ def _crc(env):
             for part in (block.x, block.rows):
                 crc = zlib.crc32(np.ascontiguousarray(part).reshape(-1).view(np.uint8), crc)
     return crc
-
-
-def _outline(tree, arrays):
-    """Return `tree` as plain values for JSON; its arrays go into `arrays` by number."""
-    if isinstance(tree, np.ndarray):
-        arrays[f"a{len(arrays)}"] = tree
-        return {"array": f"a{len(arrays) - 1}"}
-    if isinstance(tree, dict):
-        return {"dict": [[key, _outline(part, arrays)] for key, part in tree.items()]}
-    if isinstance(tree, tuple):
-        return {type(tree).__name__: [_outline(part, arrays) for part in tree]}
-    if isinstance(tree, list):
-        return [_outline(part, arrays) for part in tree]
-    return tree
-
-
-def _filled(outline, arrays):
-    """Return the tree of an outline."""
-    if isinstance(outline, list):
-        return [_filled(part, arrays) for part in outline]
-    if not isinstance(outline, dict):
-        return outline
-    ((kind, content),) = outline.items()
-    if kind == "array":
-        return arrays[content]
-    if kind == "dict":
-        return {key: _filled(part, arrays) for key, part in content}
-    parts = [_filled(part, arrays) for part in content]
-    return tuple(parts) if kind == "tuple" else TUPLES[kind](*parts)

@@ -188,6 +188,8 @@ def train(
         data.
     """
     run = run or RunOptions()
+    for what, given in (("envs", envs), ("validation", validation), ("test", test)):
+        _checks.environments(what, given)
     settings.check_for(len(envs), len(validation))
     state = first_state(settings, envs, seed, n_classes)
     audit, clock = Audit(stream(child(seed, AUDIT))), Clock()
@@ -238,5 +240,5 @@ def train(
     kept = t
     if status.usable and step.stopping.best is not None:
         kept, params = step.stopping.best_step, step.stopping.best
-    message = message_of(status, t, kept, settings.early_stopping, audit)
+    message = message_of(status, t, kept, settings.early_stopping, step.stopping.armed, audit)
     return Result(params, status, message, kept, t, history, audit.summary(), clock.rounded())

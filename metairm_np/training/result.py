@@ -51,7 +51,7 @@ class Result:
     seconds: dict
 
 
-def message_of(status, step, kept, rule, audit):
+def message_of(status, step, kept, rule, armed, audit):
     """Return one sentence on a run that ended at `step` with `status`, keeping those of `kept`."""
     if status is Status.FAILED_AUDIT:
         return (
@@ -71,6 +71,10 @@ def message_of(status, step, kept, rule, audit):
             else "the risk was nearest to its target"
         )
         return f"stopped early at step {step}, keeping step {kept}, where {best}"
-    if rule:
-        return f"completed {step} steps without meeting the stopping threshold, keeping step {kept}"
-    return f"completed {step} steps"
+    if not rule:
+        return f"completed {step} steps"
+    what = "environments' risks" if rule.target_risk is None else "risk and its target"
+    why = "" if armed else f": the {what} never differed by {rule.arm:g}, which arms the rule"
+    return (
+        f"completed {step} steps without meeting the stopping threshold, keeping step {kept}{why}"
+    )

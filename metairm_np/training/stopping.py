@@ -72,8 +72,9 @@ class StoppingRule:
         If given, s_t is taken on a straight line through each environment's risks at so many last
         steps instead, at its end: as quiet as an average, without its lag. And s_t gets a sign, by
         which it cannot be jumped over: that of the projection of the risks' deviations from their
-        mean on those at the step that arms the rule, so that s_t is negative once the environment
-        that was the harder one has become the easier one.
+        mean on those at the last step before `warmup` with s_t >= `arm`, or at the step that arms
+        the rule if that is later. So s_t is negative once the environment that was the harder one
+        for ERM has become the easier one. (The first parameters may lean either way.)
     samples : {"validation", "all"}, default "validation"
         Whose risks: of each training environment the held-out samples, as in the paper, or the
         training samples, too. With more samples s_t has less sampling error, which is what most of
@@ -125,11 +126,13 @@ class StoppingRule:
             state = state._replace(recent=recent)
         else:
             smooth = running_mean(state.risks, step, risks, self.smoothing)
-        sigma = self._sigma(smooth, state.weights)
-        if self.line and not state.armed and sigma >= self.arm and self.target_risk is None:
-            state = state._replace(weights=projection(smooth, sigma))
+        early = step < self.warmup
+        sigma = self._sigma(smooth, None if early else state.weights)
+        if sigma >= self.arm and self.line and (early or not state.armed):
+            if self.target_risk is None:
+                state = state._replace(weights=projection(smooth, sigma))
         state = state._replace(risks=smooth, armed=state.armed or sigma >= self.arm)
-        if step >= self.warmup and state.armed:
+        if not early and state.armed:
             if abs(sigma) < state.best_sigma:
                 state = state._replace(best=params, best_step=step, best_sigma=abs(sigma))
             state = state._replace(passed=state.passed or sigma <= self.threshold)

@@ -336,3 +336,14 @@ def test_astype(painting, dtype):
         np.testing.assert_array_equal(twin.x, x.astype(dtype))
         assert twin.y is env.y
         assert env.dtype == x.dtype
+
+
+def test_its_repr_says_what_is_known_of_it():
+    env = Environment(np.zeros((3, 2), np.float32), [0, 2, 1], name="lab a", p_e=0.1)
+    text = "Environment(3 samples, 2 columns of float32, labels up to 2, name='lab a', p_e=0.1)"
+    assert repr(env) == text
+    unnamed = Environment(np.zeros((3, 2)), [0, 0, 0])
+    assert repr(unnamed) == "Environment(3 samples, 2 columns of float64, labels up to 0)"
+    painted = Environment.painted(np.eye(2), [0, 1], 2, [0, 1], label_noise=0.0)
+    assert repr(painted).endswith("labels up to 1, label_noise=0.0)")
+    assert "x" not in vars(painted)  # which is put together only when it is asked for

@@ -38,6 +38,8 @@ BAD_LAYERS = {
 BAD_DATA = {  # which no objective takes: (params, envs)
     "no environment": (PARAMS, []),
     "no layer": ([], ENVS),
+    "tuples": (PARAMS, [ENVS[0], (X, Y)]),
+    "one environment": (PARAMS, ENVS[0]),
     "width of x": ([(W[:3], B), LAST], ENVS),
     "width of a layer": ([(W, B), (np.zeros((3, 1)), np.zeros(1))], ENVS),
     "width of one x": (PARAMS, [ENVS[0], Environment(X[:, :3], Y)]),

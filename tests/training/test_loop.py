@@ -290,7 +290,10 @@ def test_a_target_that_is_met_and_a_rule_that_never_fires_say_so():
     assert "where the risk was nearest to its target" in result.message
     result = run(settings(early_stopping=StoppingRule(threshold=0.0, arm=1e9)))
     assert (result.status, result.step) == ("completed", 5)
-    assert "without meeting the stopping threshold" in result.message
+    assert result.message.endswith(
+        "without meeting the stopping threshold, keeping step 5: the environments' risks never "
+        "differed by 1e+09, which arms the rule"
+    )
 
 
 META_SGD = settings("meta_irm", hyper={"inner_lr": 1e200, "std_weight": 0.0}, optimizer="sgd")
@@ -381,6 +384,12 @@ def test_refused_for_the_data_at_hand_and_for_the_run():
         train(settings(early_stopping=rule), TRIAL.train, [], 0)
     with pytest.raises(ValueError, match="meta_irm needs 2 or more environments, got 1"):
         train(settings("meta_irm"), TRIAL.train[:1], [], 0)
+    env, pair = TRIAL.train[0], (TRIAL.train[0].x, TRIAL.train[0].y)
+    for envs, validation, what in [([env, pair], [], r"envs\[1\]"), ([env], [pair], "validation")]:
+        with pytest.raises(
+            TypeError, match=f"{what}.* is of type tuple; make an Environment of it"
+        ):
+            train(settings(), envs, validation, 0)
     for option in ("audit_every", "log_every"):
         with pytest.raises(ValueError, match=f"{option} is 0; give a whole number >= 1"):
             RunOptions(**{option: 0})

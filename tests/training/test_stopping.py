@@ -87,6 +87,14 @@ def test_the_sign_is_that_of_the_projection_on_what_armed_the_rule():
     assert rule.stops(state, 1)
 
 
+def test_the_sign_is_not_that_of_the_first_parameters():
+    wrong_first = [[3, 0], [2, 0], [0, 2], [0, 3], [0, 3], [0, 3], [0, 2], [0, 0.2], [0.5, 0]]
+    rule = StoppingRule(threshold=0.2, arm=1.0, warmup=4, line=1)
+    assert stop(rule, wrong_first) == (7, 7)
+    late = [[1, 0], [0.5, 0], [0, 0.5], [0, 1], [0, 1], [0, 3], [0, 2], [0, 0.2], [0.5, 0]]
+    assert stop(rule, late) == (7, 7)
+
+
 def test_a_target_is_met_by_the_mean_risk_and_not_by_the_spread():
     rule = StoppingRule(threshold=0.1, arm=1.0, warmup=0, target_risk=2.0)
     # at step 0 it is not armed
