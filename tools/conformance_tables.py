@@ -8,7 +8,7 @@ What stands between <!-- NAME --> and <!-- end --> in the page is written anew f
 import re
 from pathlib import Path
 
-from metairm_np.conformance.cases import GOLDEN
+from metairm_np.conformance.golden_cases import GOLDEN
 from metairm_np.conformance.mistakes import MISTAKES
 from metairm_np.conformance.stages import STAGES
 
@@ -18,7 +18,13 @@ TABLES = {
         ("stage", "what is compared", "units", "why as many"),
         [(name, s.what, s.units, s.reason) for name, s in STAGES.items()],
     ),
-    "cases": (("case", "note"), [(name, note) for name, note, _ in GOLDEN]),
+    "cases": (
+        ("case", "since", "note"),
+        [
+            (name, "v1" if (name, note, options) in GOLDEN["v1"] else "v2", note)
+            for name, note, options in GOLDEN["v2"]
+        ],
+    ),
     "mistakes": (
         ("name", "how it comes about", "remedy"),
         [(mistake.name, mistake.cause, mistake.remedy) for mistake in MISTAKES.values()],

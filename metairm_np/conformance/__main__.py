@@ -63,9 +63,15 @@ def parser():
         "--verbose", action="store_true", help="show the arrays of every check that differs"
     )
     g = commands.add_parser("generate", help="rewrite the golden vectors")
+    for command in (c, g):
+        command.add_argument(
+            "--golden",
+            choices=tuple(vectors.FOLDERS),
+            default=vectors.LATEST,
+            help="which version of the golden vectors (default: %(default)s)",
+        )
     g.add_argument(
         "--out",
-        default=str(vectors.FOLDER),
         metavar="DIR",
         help="folder to write to (default: the package's)",
     )
@@ -111,6 +117,7 @@ def check(args):
         cases=cases,
         random=args.random,
         seed=args.seed,
+        golden=args.golden,
         require=[stage for stage in args.require.split(",") if stage],
         progress=True,
     )
@@ -126,8 +133,9 @@ def main(argv=None):
     try:
         if args.command == "check":
             return check(args)
-        vectors.write(args.out)
-        print(args.out)
+        folder = vectors.FOLDERS[args.golden] if args.out is None else args.out
+        vectors.write(folder, args.golden)
+        print(folder)
         return 0
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -270,7 +270,11 @@ def is_random(evidence, remaining):
         solved = evidence.known[o.case]
         second = evidence.ask(solved, o.stage).answer or {}
         given = {key: s for key, s in solved.scales[o.stage].items() if key in o.answer}
-        if second.keys() != o.answer.keys() or apart(o.answer, second, given) > ROOM * o.allowed:
+        if (
+            "when asked again" in o.problem
+            or second.keys() != o.answer.keys()
+            or apart(o.answer, second, given) > ROOM * o.allowed
+        ):
             differ.append(o)
     if not differ:
         return []

@@ -10,6 +10,7 @@ from typing import Any
 
 from metairm_np.conformance import cases
 from metairm_np.conformance.offer import as_backend, name_of, offered
+from metairm_np.conformance.random_cases import draw_options, unknown_options
 from metairm_np.conformance.report import arrays_table, finding_text
 from metairm_np.conformance.stages import REQUIRED, margin, stages_of
 from metairm_np.conformance.suite import ask, check_backend
@@ -91,7 +92,7 @@ class RandomCheck:
         @hypothesis.settings(
             max_examples=self.examples, deadline=None, database=None, derandomize=True
         )
-        @hypothesis.given(options(hypothesis.strategies))
+        @hypothesis.given(options(hypothesis.strategies, unknown_options(backend)))
         def run(given):
             case = cases.build("random", **given)
             hypothesis.assume(margin(case) > LEAST_MARGIN)
@@ -106,37 +107,18 @@ class RandomCheck:
         run()
 
 
-def options(st):
-    """Return the strategy of what `cases.build` is given: hypothesis finds the simplest fast."""
+def options(st, unknown):
+    """Return the strategy of what `cases.build` is given, without the options in `unknown`."""
 
     @st.composite
-    def draw_options(draw):
-        n_envs = draw(st.integers(2, 4))
-        eighths = st.integers(0, 16).map(lambda k: k / 8)
-        given = {
-            "seed": draw(st.integers(0, 1000)),
-            "classes": draw(st.sampled_from([2, 3, 5])),
-            "hidden": tuple(draw(st.lists(st.integers(1, 5), max_size=3))),
-            "d": draw(st.integers(1, 5)),
-            "n": tuple(draw(st.lists(st.integers(1, 12), min_size=n_envs, max_size=n_envs))),
-            "noise": draw(st.booleans()),
-            "inner_lr": draw(eighths) + 0.125,
-            "std_weight": draw(eighths),
-            "inner_steps": draw(st.integers(1, 3)),
-            "inner_l2": draw(st.sampled_from([0.0, 0.125])),
-            "l2": draw(st.sampled_from([0.0, 0.0625])),
-            "penalty_weight": draw(eighths),
-            "lambda_min": draw(st.sampled_from([0.0, 0.125, -0.5])),
-        }
-        every = [(i, j) for i in range(n_envs) for j in range(n_envs) if i != j]
-        kind = draw(st.sampled_from(["all", "same_env", "pairs"]))
-        if kind == "same_env":
-            given["same_env"] = True
-        elif kind == "pairs":
-            given["pairs"] = draw(st.lists(st.sampled_from(every), min_size=1, max_size=4))
-        return given
+    def drawn(draw):
+        def integer(low, high):
+            return draw(st.integers(low, high))
 
-    return draw_options()
+        given = {"seed": integer(0, 1000)} | draw_options(integer)
+        return {key: value for key, value in given.items() if key not in unknown}
+
+    return drawn()
 
 
 def parametrize_with_checks(

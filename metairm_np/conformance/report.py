@@ -27,6 +27,8 @@ class Report:
         Optional functions that the backend does not offer.
     required : list of str
         The stages without an answer to which it does not pass.
+    random : int
+        How many random cases were asked for.
     findings : list of metairm_np.conformance.diagnosis.Finding
         Named mistakes, the one that explains most first.
     seconds : float
@@ -37,6 +39,7 @@ class Report:
     outcomes: list
     missing: list[str]
     required: list[str] = field(default_factory=list)
+    random: int = 0
     findings: list = field(default_factory=list)
     seconds: float = 0.0
 
@@ -134,7 +137,7 @@ class Report:
         verbose : bool, default False
             Whether to show the arrays of every check that differs, not only of the first.
         """
-        cases = {o.case for o in self.outcomes}
+        cases = {o.case for o in self.answered}
         random = sum(name.startswith("random_") for name in cases)
         lines = [
             f"{self.backend} against metairm_np.spec in {self.dtype}: {len(self.answered)} checks "
@@ -143,6 +146,8 @@ class Report:
             f"{'stage':<24}{'checks':>7}{'largest difference':>31}{'allowed':>10}   worst",
             *map(stage_line, self.by_stage.values()),
         ]
+        if random < self.random:
+            lines += ["", f"Only {random} of {self.random} random cases, no more that it takes."]
         if self.missing:
             lines += ["", f"Not offered, and not checked: {', '.join(self.missing)}."]
         if self.left_out:

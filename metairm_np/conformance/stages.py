@@ -8,7 +8,7 @@ import autograd.numpy as anp
 import numpy as np
 
 from metairm_np.conformance.backends import Spec, copy_of_spec, numbers
-from metairm_np.conformance.cases import STEPS, named
+from metairm_np.conformance.cases import named
 
 
 class Stage(NamedTuple):
@@ -73,12 +73,12 @@ def meta_losses(backend, case):
 
 
 def trajectory(optimizer):
-    """Return the question of the parameters' changes at each of the first steps of meta-IRM."""
+    """Return the question of the parameters' changes at each of the first steps."""
 
     def ask(backend, case):
         rule = next(rule for rule in case.optimizers if rule["name"] == optimizer)
         path = backend.train_steps(
-            "meta_irm", case.params, case.envs, rule, STEPS, **case.hyper("meta_irm")
+            case.objective, case.params, case.envs, rule, case.steps, **case.hyper(case.objective)
         )
         points = [named(theta) for theta in [case.params, *path]]
         return {
@@ -173,7 +173,7 @@ STAGES = {
     ),
     "sgd": Stage(
         trajectory("sgd"),
-        "change of the parameters at each of ten steps, SGD with momentum",
+        "change of the parameters at each of ten steps, or more, SGD with momentum",
         64,
         "ten steps, each with its own rounding",
         "train_steps",
