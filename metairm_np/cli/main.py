@@ -13,6 +13,7 @@ from metairm_np import _checks, _storage, fast, sweeps
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
 from metairm_np.cli.status import run_folders, status, usable
+from metairm_np.cli.streams import forgiving
 from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
 from metairm_np.reports import tables
@@ -32,10 +33,20 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 all is well, 1 some trials diverged or failed, 2 wrong input or a folder
-        that cannot be used, 130 interrupted.
+        The exit status: 0 all is well, 1 some trials diverged or failed, or standard output cannot
+        be written, 2 wrong input or a folder that cannot be used, 130 interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with forgiving() as out:
+        code = carry_out(sys.argv[1:] if arguments is None else arguments)
+        out.flush()
+        if out.error and not isinstance(out.error, BrokenPipeError):  # whose reader had enough
+            print(f"error: cannot write to standard output ({out.error})", file=sys.stderr)
+            code = code or 1
+    return code
+
+
+def carry_out(arguments):
+    """Do what a command line asks for, and return the exit status."""
     args = options.parse(arguments)
     command = shlex.join(["python", "-m", "metairm_np.run", *arguments])
     try:

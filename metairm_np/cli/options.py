@@ -35,8 +35,8 @@ checkpoints go where the workers find DIR.
   --set meta_irm.early_stopping.patience=5
   --set 'meta_irm.hidden=[390, 390]'        values are TOML
 
-Exit status: 0 all trials finished, 1 some diverged or failed, 2 wrong
-input or a folder that cannot be used, 130 interrupted.
+Exit status: 0 all trials finished, 1 some diverged or failed, or the output cannot be written, 2
+wrong input or a folder that cannot be used, 130 interrupted.
 """
 SEARCH = """\
 Try random settings of an experiment's algorithms, from the ranges that its TOML file declares in

@@ -1,8 +1,4 @@
-"""Panels of numbers to figures, as PNG and SVG bytes.
-
-Matplotlib is imported where something is drawn: it takes longer to import than the rest of the
-package, and most commands draw nothing.
-"""
+"""Panels of numbers to figures, as PNG and SVG bytes."""
 
 from __future__ import annotations
 
@@ -18,6 +14,7 @@ from metairm_np import _checks, _storage
 from metairm_np._storage import DamagedError
 from metairm_np.analysis import dynamics
 from metairm_np.experiments.files import Study
+from metairm_np.reports import _matplotlib
 from metairm_np.reports.panels import PANELS, Results, accuracy_over_steps
 
 MARKERS = "osD^vPX*"
@@ -26,6 +23,7 @@ MANY = 20  # places beyond which a line is drawn as a curve with a band
 
 def new_figure(width, height):
     """Return an empty figure; sizes are in inches."""
+    _matplotlib.load()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -161,6 +159,7 @@ def check(study: Study) -> None:
 
 
 def _can_be_drawn(text):
+    _matplotlib.load()
     from matplotlib import cbook, mathtext
 
     try:
@@ -202,7 +201,7 @@ def render(figure) -> dict[str, bytes]:
     dict of bytes
         By "png" and "svg".
     """
-    import matplotlib
+    matplotlib = _matplotlib.load()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

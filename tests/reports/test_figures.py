@@ -1,6 +1,7 @@
 """What figures show: panels of numbers from records, histories and parameters."""
 
 import functools
+import os
 import subprocess
 import sys
 
@@ -169,3 +170,17 @@ def test_figure_7_shows_the_patch_where_it_is():
 def test_names_of_figures_are_known_without_matplotlib():
     code = "import sys, metairm_np.reports.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("backend", "taken"), [("foo", False), ("svg", True)])
+def test_mplbackend_may_be_anything(backend, taken):
+    code = (
+        "import os; from metairm_np.reports import figures\n"
+        "assert figures.render(figures.new_figure(1, 1))\n"
+        "import matplotlib; print(os.environ['MPLBACKEND'], matplotlib.rcParams['backend'])"
+    )
+    environment = {**os.environ, "MPLBACKEND": backend}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == backend
+    assert (done.stdout.split()[1] == backend) == taken
