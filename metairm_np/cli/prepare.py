@@ -16,15 +16,18 @@ from metairm_np.experiments.files import (
     row_of,
 )
 from metairm_np.reports import figures
+from metairm_np.sweeps.plan import MOST
 from metairm_np.sweeps.trial import machine
 from metairm_np.training.engines import ENGINES
 
+MOST_IN_ALL = 1_000_000  # trials of a command
 PAPER = "paper"  # the name of all experiments that belong to the paper
 
 
 def prepare(args):
     """Check what all commands take; return the study and the algorithms that are wanted."""
-    for name in ("trials", "audit_every", "checkpoint_every"):
+    _checks.count("--trials", args.trials, 1, MOST)
+    for name in ("audit_every", "checkpoint_every"):
         if getattr(args, name) is not None:
             _checks.count(f"--{name.replace('_', '-')}", getattr(args, name), 1)
     _checks.choice("dtype", args.dtype, ("float32", "float64"))
@@ -70,6 +73,13 @@ def check_data(args, experiment, variants):
 
 def open_folder(args, kind, study, more, rows, first, settings=None):
     """Make the run folder, with the config, the machine and the plan in it."""
+    asked = len(rows) * args.trials * (settings or 1)
+    if asked > MOST_IN_ALL:
+        fewer = "--trials" if settings is None else "--trials or a smaller --budget"
+        raise ValueError(
+            f"that is {asked} trials in all, a command runs at most {MOST_IN_ALL}; "
+            f"give fewer {fewer}"
+        )
     name = f"{study.name}-quick" if args.quick else study.name
     folder = sweeps.Folder(
         Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}"
@@ -112,7 +122,7 @@ def prepare_table(args, command):
 
 def prepare_search(args, command):
     """Return what `execute` needs to search for settings, in each case of the study."""
-    _checks.count("--budget", args.budget, 1)
+    _checks.count("--budget", args.budget, 1, MOST)
     study, algorithms = prepare(args)
     rows = search_space.rows(study, algorithms, args.algorithms is not None, args.budget, args.seed)
     variants = {
