@@ -58,9 +58,8 @@ def carry_out(arguments):
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(" ".join(str(error).split()))
     except KeyboardInterrupt:
-        print(
-            "\ninterrupted before the first trial; the same command starts again", file=sys.stderr
-        )
+        when = "" if args.command in SAID else " before the first trial"
+        print(f"\ninterrupted{when}; the same command starts again", file=sys.stderr)
         return INTERRUPTED
     if args.verbose:
         print(engine_line(args.engine))
