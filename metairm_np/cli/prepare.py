@@ -63,12 +63,11 @@ def everything(args, command):
     return prepared
 
 
-def check_data(args, experiment, variants):
-    """Raise unless the data can be made, and the algorithms of all `variants` trained on it."""
+def check_data(args, experiment, algorithms):
+    """Raise unless the data can be made, and all `algorithms` trained on it."""
     trial = experiment.data(args.seed)
-    for variant in variants:
-        for algorithm in variant.algorithms.values():
-            algorithm.settings.check_for(len(trial.train_p), len(trial.validation))
+    for algorithm in algorithms:
+        algorithm.settings.check_for(len(trial.train_p), len(trial.validation))
 
 
 def open_folder(args, kind, study, more, rows, first, settings=None):
@@ -104,7 +103,7 @@ def prepare_table(args, command):
     rows, wanted = [], {}
     for case, experiment in study.cases.items():
         wanted[case] = [name for name in algorithms if name in experiment.algorithms]
-        check_data(args, experiment, [experiment])
+        check_data(args, experiment, [experiment.algorithms[name] for name in wanted[case]])
         rows += [row_of(name, case) for name in wanted[case]]
     folder, contents = open_folder(args, "", study, {}, rows, 0)
     options = {
@@ -133,7 +132,8 @@ def prepare_search(args, command):
         for row in rows
     }
     for row in rows:
-        check_data(args, row.experiment, variants[row.name])
+        drawn = [variant.algorithms[row.algorithm] for variant in variants[row.name]]
+        check_data(args, row.experiment, drawn)
     tables = [experiment.config.get("search", {}) for experiment in study.cases.values()]
     names = [row.name for row in rows]
     folder, contents = open_folder(

@@ -348,7 +348,11 @@ def test_list_and_help(run, argument, expected):
             "algorithm 'meta_irm': inner_lr is -1; give a finite number >= 0",
         ),
         ("cmnist --set n_per_env=30000", "there are 50000 images to deal; give 25000 or fewer"),
-        ("cmnist --set train_p=[0.1]", "needs 2 or more environments, got 1"),
+        ("cmnist --set train_p=[0.1]", "mm_rex needs 2 or more environments, got 1"),
+        (
+            "cmnist --set train_p=[0.1] --algorithms erm,meta_irm",
+            "meta_irm needs 2 or more environments, got 1",
+        ),
         (
             "cmnist --set validation=0",
             "early stopping compares 2 or more validation sets, got 0",
