@@ -188,6 +188,7 @@ def train(
         data.
     """
     run = run or RunOptions()
+    _checks.count("n_classes", n_classes, 2)
     settings.check_for(len(envs), len(validation))
     state = first_state(settings, envs, seed, n_classes)
     audit, clock = Audit(stream(child(seed, AUDIT))), Clock()
