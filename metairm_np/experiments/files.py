@@ -22,7 +22,7 @@ A part's `base` is another part; `columns` are those of the published table if t
 import copy
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from metairm_np.experiments._schema import (
     CONFIG,
     FILE,
     GENERATORS,
+    RULE_NEEDS,
     RULES,
     SETTINGS_KEYS,
     TRAIN,
@@ -360,9 +361,9 @@ def _algorithm(name, table):
     for key, rule in RULES.items():
         given = settings.pop(key, False)  # false leaves out the rule of a base
         if given is not False:
-            for field in fields(rule):
-                if field.default is MISSING and field.name not in given:
-                    raise ValueError(f"{key} has no {field.name}; give one")
+            for needed in RULE_NEEDS[key]:
+                if needed not in given:
+                    raise ValueError(f"{key} has no {needed}; give one")
             settings[key] = rule(**given)
     label, paper = table.get("label", name), table.get("paper", {})
     return Algorithm(label, paper, Settings(hyper=hyper, **settings))
