@@ -227,7 +227,7 @@ def load_study(name, overrides=(), quick=False) -> Study:
     ValueError, TypeError
         For an unknown name or key, or a value that is not allowed.
     FileNotFoundError
-        If `name` ends in .toml and there is no such file.
+        If `name` ends in .toml, in whatever case, and there is no such file.
     """
     config = dict(_config_of(name))
     changes_of_quick = config.pop("quick", {})
@@ -268,7 +268,7 @@ def check_rows(rows):
 def _config_of(name):
     """Return what the file of this name or path says, with what it inherits."""
     configs = available()
-    if not str(name).endswith(".toml"):
+    if not str(name).casefold().endswith(".toml"):
         makers = {
             made: config for config in configs.values() for made in config.get("artefacts", [])
         }

@@ -297,6 +297,15 @@ def test_refused_override(text, message):
 # ---- refusals ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["mine.TOML", "Mine.Toml"])
+def test_a_toml_file_may_be_named_in_capitals(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('base = "cmnist"\ntitle = "mine"\n')
+    assert files.load(str(path)).title == "mine"
+    with pytest.raises(FileNotFoundError, match="there is no file none.TOML"):
+        files.load("none.TOML")
+
+
 def test_refused_name():
     for name in ("cmnst", "search"):
         with pytest.raises(ValueError, match=f"unknown experiment '{name}'; "):
