@@ -113,12 +113,13 @@ def rows(study: Study, algorithms, named, budget, seed) -> list:
                 drawn = [draw(searches[name]["ranges"], seed, number) for number in range(budget)]
                 found.append(Row(row_of(name, case), experiment, name, drawn))
     there = {row.algorithm for row in found}
-    needed = algorithms if named else ["any algorithm"] * (not found)
-    for name in needed:
-        if name not in there:
-            raise ValueError(
-                f"{study.name} has no [search.{name}]; write its ranges into a copy of the file"
-            )
+    missing = [name for name in algorithms if name not in there]
+    if missing and (named or not found):
+        tables = " or ".join(f"[search.{name}]" for name in missing)
+        raise ValueError(
+            f"{study.name} has no {tables}; write one into a copy of its file, with ranges as in "
+            "experiments/search.toml"
+        )
     return found
 
 
