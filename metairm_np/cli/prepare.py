@@ -53,7 +53,9 @@ def everything(args, command):
         configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
         studies = [(config["name"], "source" in environment_keys(config)) for config in configs]
     else:
-        studies = [(args.experiment, True)]
+        studies = [(args.experiment, args.source is not None)]
+        if args.source is not None:
+            check_source(load_study(args.experiment, args.set, args.quick))
     prepare_one = prepare_search if args.command == "search" else prepare_table
     prepared = []
     for name, has_source in studies:
@@ -61,6 +63,16 @@ def everything(args, command):
         own = Namespace(**{**vars(args), "experiment": name, "set": [*args.set, *source]})
         prepared.append(prepare_one(own, command))
     return prepared
+
+
+def check_source(study):
+    """Raise ValueError unless the data of a study have a source to choose."""
+    for experiment in study.cases.values():
+        if "source" not in environment_keys(experiment.config):
+            raise ValueError(
+                f"--source chooses sentences, and {study.name} has none (its data are "
+                f"{experiment.generator}); leave it out"
+            )
 
 
 def check_data(args, experiment, algorithms):

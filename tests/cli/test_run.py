@@ -311,7 +311,8 @@ def test_a_made_up_source_needs_no_files(run):
     assert "(synthetic, vectors of 100 dimensions)" in done.out
     done = run("cmnist", *settings)
     assert done.code == 2
-    assert "knows no key 'source'" in done.err
+    sentence = "--source chooses sentences, and cmnist has none (its data are colored_mnist); "
+    assert done.err == f"error: {sentence}leave it out\n"
 
 
 @pytest.mark.parametrize(
