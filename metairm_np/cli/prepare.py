@@ -144,6 +144,7 @@ def prepare_search(args, command):
         for row in rows
     }
     for row in rows:
+        search_space.check_overrides(row, args.set)
         drawn = [variant.algorithms[row.algorithm] for variant in variants[row.name]]
         check_data(args, row.experiment, drawn)
     tables = [experiment.config.get("search", {}) for experiment in study.cases.values()]
