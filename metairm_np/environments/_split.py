@@ -139,8 +139,8 @@ def held_out(share, n, samples):
         )
     if share > 0 and count == 0:
         raise ValueError(
-            f"validation is {share:g} of n_per_env = {n} {samples}, which rounds to none; give a larger "
-            "n_per_env, or validation = 0 to hold none out"
+            f"validation is {share:g} of n_per_env = {n} {samples}, which rounds to none; give a "
+            "larger n_per_env, or validation = 0 to hold none out"
         )
     return count
 
