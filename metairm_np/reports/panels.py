@@ -57,11 +57,12 @@ class Results(NamedTuple):
 
 @dataclass
 class Line:
-    """A line of a panel: at each place the values of the trials."""
+    """A line of a panel: at each place the values of the trials of a method, by name."""
 
     label: str
     places: list
     values: list
+    method: str = ""
 
     def __post_init__(self):
         self.values = [[float(value) for value in values] for values in self.values]
@@ -86,7 +87,12 @@ def accuracy_over_p_e(results):
     for case, experiment in results.study.cases.items():
         places = experiment.test_p
         lines = [
-            Line(experiment.algorithms[name].label, places, [accuracies(group, p) for p in places])
+            Line(
+                experiment.algorithms[name].label,
+                places,
+                [accuracies(group, p) for p in places],
+                name,
+            )
             for name, group in by_algorithm(results.of(case)).items()
         ]
         bounds = experiment.bounds.items()
@@ -105,7 +111,7 @@ def accuracy_over_cases(results):
     titles = [experiment.case_title for experiment in cases.values()]
     for p_e in results.experiment.table_p:
         lines = [
-            Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases])
+            Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases], name)
             for name, label in labels.items()
         ]
         panels.append(Panel(f"$p_e$ = {p_e:g}", "", lines))
@@ -115,7 +121,13 @@ def accuracy_over_cases(results):
 def penalty_over_steps(results):
     """Return the IRMv1 penalty over steps, a line per case (the paper's Fig. 6)."""
     lines = [
-        line_over_steps(experiment.case_title, results.histories(case, "irmv1"), "penalty", np.mean)
+        line_over_steps(
+            f"IRMv1, {experiment.case_title}" if case else "IRMv1",
+            results.histories(case, "irmv1"),
+            "penalty",
+            np.mean,
+            "irmv1",
+        )
         for case, experiment in results.study.cases.items()
     ]
     return [Panel("", "step", lines, "IRMv1 penalty", None, log=True)]
@@ -126,14 +138,17 @@ def over_steps(results):
     watched = results.experiment.table_p
     panels = [Panel(f"$p_e$ = {p_e:g}", "step", []) for p_e in (watched[0], watched[-1])]
     ylabel = "first minus second validation risk"
-    gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
+    levels = {"equal risks": 0.0}
+    gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels)
     for case, experiment in results.study.cases.items():
         for name, algorithm in experiment.algorithms.items():
             histories = results.histories(case, name)
             label = f"{algorithm.label} {experiment.case_title}".strip()
             for panel, place in zip(panels, (0, -1)):
-                panel.lines.append(accuracy_over_steps(label, histories, place))
-            gap = line_over_steps(label, histories, "validation_risk", lambda row: row[0] - row[1])
+                panel.lines.append(accuracy_over_steps(label, histories, place, name))
+            gap = line_over_steps(
+                label, histories, "validation_risk", lambda row: row[0] - row[1], name
+            )
             gaps.lines.append(gap)
     return [*panels, gaps]
 
@@ -142,7 +157,7 @@ def reading_over_steps(results):
     """Return the decomposition of the logits over the steps: digits, and effect of the colour."""
     panels = [
         Panel("digits: all colours averaged", "step", []),
-        Panel("colour: mean effect", "step", [], "effect on the logit", None, levels={"": 0.0}),
+        Panel("colour: mean effect", "step", [], "effect on the logit", None, {"no effect": 0.0}),
         Panel("colour: spread over images", "step", [], "standard deviation", None),
     ]
     for case, experiment in results.study.cases.items():
@@ -151,7 +166,7 @@ def reading_over_steps(results):
             label = f"{algorithm.label} {experiment.case_title}".strip()
             for panel, key, scale in zip(panels, ("digits", "effect", "spread"), (100, 1, 1)):
                 line = line_over_steps(
-                    label, histories, "reading", lambda row, k=key, s=scale: s * row[k]
+                    label, histories, "reading", lambda row, k=key, s=scale: s * row[k], name
                 )
                 panel.lines.append(line)
     return panels
@@ -164,39 +179,39 @@ def adaptation_over_steps(results):
         histories = results.histories(case, "meta_irm")
         for key, what in (("risk", r"$\theta$, risk"), ("meta_loss", r"$\theta'$, meta-loss")):
             label = f"{experiment.case_title} {what}".strip()
-            lines.append(line_over_steps(label, histories, key, np.mean))
+            lines.append(line_over_steps(label, histories, key, np.mean, "meta_irm"))
     return [Panel("", "step", lines, "mean over environments", None)]
 
 
-def accuracy_over_steps(label, histories, place):
+def accuracy_over_steps(label, histories, place, method=""):
     """Return the line of the test accuracy in one of the test environments."""
-    return line_over_steps(label, histories, "test_accuracy", lambda row: 100 * row[place])
+    return line_over_steps(label, histories, "test_accuracy", lambda row: 100 * row[place], method)
 
 
-def line_over_steps(label, histories, key, number):
+def line_over_steps(label, histories, key, number, method=""):
     """Return the line of number(row[key]) at the steps that the histories of all trials have."""
     found = [
         {row["step"]: number(row[key]) for row in history if key in row} for history in histories
     ]
     steps = sorted(set.intersection(*map(set, found))) if found else []
-    return Line(label, steps, [[one[step] for one in found] for step in steps])
+    return Line(label, steps, [[one[step] for one in found] for step in steps], method)
 
 
 def similarity_after_adaptation(results):
     """Return the PWCCA similarity of each layer before and after the inner step (Fig. 9)."""
     (experiment,) = results.study.cases.values()
-    (algorithm,) = experiment.algorithms.values()
-    found = []  # (trials, environments, layers)
+    ((name, algorithm),) = experiment.algorithms.items()
+    found, train_p = [], experiment.environment["train_p"]  # (trials, environments, layers)
     for record in results.of(""):
         params, trial = results.folder.params(record["name"]), results.data(record)
         similarity = representations.similarity_after_adaptation
         found.append([similarity(params, env, algorithm.settings) for env in trial.train])
     places = [f"hidden {layer + 1}" for layer in range(len(algorithm.settings.hidden))]
     places.append("classifier")
-    values = np.array(found).reshape(len(found), -1, len(places))
+    values = np.array(found).reshape(len(found), len(train_p), len(places))
     lines = [
-        Line(f"environment $p_e$ = {p_e:g}", places, list(values[:, e].T))
-        for e, p_e in enumerate(experiment.environment["train_p"] if found else [])
+        Line(f"environment $p_e$ = {p_e:g}", places, list(values[:, e].T), name)
+        for e, p_e in enumerate(train_p)
     ]
     return [Panel("", "", lines, "PWCCA similarity before and after the inner step", (0, 1.05))]
 
@@ -219,7 +234,7 @@ def similarity_across(results):
             envs = [trial.test(p_e) for p_e in places]
             found.append(representations.similarity_across(params, envs, layer))
         values = np.array(found).reshape(-1, len(places)).T
-        lines.append(Line(f"{algorithm.label}, {what}", places, list(values)))
+        lines.append(Line(f"{algorithm.label}, {what}", places, list(values), name))
     return [Panel("", "$p_e$", lines, f"PWCCA similarity with $p_e$ = {places[0]:g}", (0, 1.05))]
 
 
