@@ -95,7 +95,7 @@ def draw_legend(figure):
     levels_last = sorted(named.items(), key=lambda one: not isinstance(one[1], Container))
     if named:
         columns = min(len(named), max(2, int(figure.get_figwidth() // 1.9)))
-        where = {"loc": "outside lower center", "ncols": columns, "fontsize": 8}
+        where = {"loc": "outside lower center", "ncols": columns, "fontsize": 8, "handlelength": 3}
         labels, handles = zip(*levels_last)
         figure.legend(handles, labels, frameon=False, **where)
 
@@ -156,7 +156,8 @@ def draw_crossings(results):
     for axes, weight in zip(grid[:, 0], weights):
         axes.set(ylabel=f"$\\lambda$ = {weight:g}", ylim=(0, 100))
     figure.suptitle(f"{results.title}: test accuracy (%)")
-    figure.supxlabel("step", fontsize=10)
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
     draw_legend(figure)
     return figure, crossings
 

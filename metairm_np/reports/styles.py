@@ -22,7 +22,7 @@ OTHERS = [  # of other names, in the order in which they come
     ("#e7298a", "h"),
 ]
 DASHES = ("-", "--", "-.", ":")
-LIGHTEST = 0.55  # how far towards white the last of several lines of a method goes
+LIGHTER, LIGHTEST = 0.3, 0.6  # how far towards white the next line of a method goes, and the last
 
 
 class Style(NamedTuple):
@@ -54,7 +54,7 @@ def styles_of(keys) -> dict:
     of_method, seen, styles = Counter(method for method, _ in keys), Counter(), {}
     for method, label in keys:
         number, color, marker = seen[method], *looks[method]
-        lightness = LIGHTEST * number / max(of_method[method] - 1, 1)
+        lightness = number * min(LIGHTER, LIGHTEST / max(of_method[method] - 1, 1))
         styles[method, label] = Style(
             lighter(color, lightness), marker, DASHES[number % len(DASHES)]
         )
