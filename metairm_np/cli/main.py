@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from metairm_np import _checks, _storage, fast, sweeps
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
-from metairm_np.cli.status import run_folders, status, usable
+from metairm_np.cli.status import run_folders, status
 from metairm_np.cli.streams import forgiving
 from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
@@ -88,12 +88,22 @@ def listing():
 
 
 def write_page(folder, to):
-    """Write the page of the run folders in `folder`, searches left out, and say where it is."""
-    paths = [path for path in run_folders(folder) if not path.name.startswith("search-")]
-    paths = [path for path, _ in usable(paths)]
-    _storage.remove_partial(Path(to).parent, Path(to).name)
-    _storage.write(to, page(paths))
-    return f"{to}: {len(paths)} run folders"
+    """Write the page of the run folders in `folder`, by default beside them; say where it is."""
+    to = Path(folder) / "report.html" if to is None else Path(to)
+    made = page(run_folders(folder), to.parent)
+    if not made.shown:
+        raise ValueError(next(iter(made.left_out.values())))
+    for path, why in made.left_out.items():
+        _storage.log.warning(why if str(path) in why else f"{path}: {why}")
+    try:
+        _storage.remove_partial(to.parent, to.name)
+        _storage.write(to, made.html)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {to} ({error.strerror or error}); name another place with --to"
+        ) from None
+    left_out = f", {len(made.left_out)} left out" * bool(made.left_out)
+    return f"{to}: {len(made.shown)} run folders{left_out}"
 
 
 def engine_line(engine):

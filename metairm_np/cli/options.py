@@ -57,7 +57,7 @@ Say how far a run folder, or each of those in a folder, has come: done, failed, 
 """
 REPORT = """\
 Write one HTML page, which needs no other file, with the tables and figures of a run folder, or of
-each in a folder.
+each in a folder, searches included.
 """
 
 
@@ -104,7 +104,7 @@ def _folder(p):
 
 def _report(p):
     _folder(p)
-    _text(p, "--to", "FILE", "where the page goes (default: report.html)", default="report.html")
+    _text(p, "--to", "FILE", "where the page goes (default: report.html in DIR)")
 
 
 def _shared(p):
