@@ -48,12 +48,15 @@ def conclude_search(contents, folder, command):
         for row in rows:
             if row.name in records:
                 results = found[row.name] = search.results(row, records[row.name])
-                heading = f"## {row.experiment.case_title}\n\n" if row.experiment.case else ""
+                case = tables.plain(row.experiment.case_title)
+                heading = f"## {case}\n\n" if row.experiment.case else ""
                 options = search.selected_options(row, results)
                 best = search.markdown(row, results, BEST)
                 said.append(f"{heading}{best}\n\nselected: {options}")
                 texts.append(heading + search.markdown(row, results))
-        text = "\n\n".join([f"# Search: {study.title}", *texts, f"Made with `{command}`"])
+        text = "\n\n".join(
+            [f"# Search: {tables.plain(study.title)}", *texts, f"Made with `{command}`"]
+        )
         _storage.write(folder.path / "search.md", f"{text}\n")
         _storage.write_json(folder.path / "search.json", found, indent=1)
         for one in said:

@@ -94,7 +94,9 @@ def _worst_accuracy(one):
 
 def markdown(row: Row, found, most=None) -> str:
     """Return the first `most` of `results`, and the oracle's, as a table with a caption."""
-    return f"{caption(row, found)}\n\n{tables.markdown(*table_rows(row, found, most))}"
+    return (
+        f"{tables.plain(caption(row, found))}\n\n{tables.markdown(*table_rows(row, found, most))}"
+    )
 
 
 def table_rows(row: Row, found, most=None):
