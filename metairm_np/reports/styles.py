@@ -51,7 +51,8 @@ def styles_of(keys) -> dict:
     keys = list(dict.fromkeys(keys))
     others = [method for method in dict.fromkeys(m for m, _ in keys) if method not in METHODS]
     looks = METHODS | {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}
-    of_method, seen, styles = Counter(method for method, _ in keys), Counter(), {}
+    of_method, seen = Counter(method for method, _ in keys), Counter[str]()
+    styles = {}
     for method, label in keys:
         number, color, marker = seen[method], *looks[method]
         lightness = number * min(LIGHTER, LIGHTEST / max(of_method[method] - 1, 1))

@@ -248,40 +248,6 @@ def test_ctrl_c_before_the_first_trial_is_one_sentence(run, monkeypatch):
     assert done.err.strip() == sentence
 
 
-def test_ctrl_c_while_figures_are_drawn_keeps_the_tables(run, monkeypatch, tmp_path):
-    with monkeypatch.context() as patch:
-        patch.setattr("metairm_np.reports.figures.render", interrupted)
-        done = run("cmnist", *SMALL, "--algorithms", "erm")
-    assert done.code == 130
-    assert done.err.strip().startswith("interrupted; the same command makes the tables of runs/")
-    assert "| ERM " in done.out
-    (folder,) = tmp_path.glob("runs/*")
-    assert (folder / "report.md").is_file()
-
-
-def test_ctrl_c_while_modules_are_imported_is_one_sentence():
-    code = (
-        "import os, signal, sys\n"
-        "class Finder:\n"
-        "    def find_spec(name, path=None, target=None):\n"
-        "        if name == 'numpy.random': os.kill(os.getpid(), signal.SIGINT)\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import metairm_np.run\n"
-        "assert 'numpy' not in sys.modules\n"
-        "sys.meta_path.insert(0, Finder)\n"
-        "metairm_np.run.main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "\ninterrupted before anything began\n"
-
-
-def test_ctrl_c_while_the_page_is_made_names_no_trial(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.modules["metairm_np.cli.main"], "run_folders", interrupted)
-    done = run("report", tmp_path)
-    assert (done.code, done.err) == (130, "\ninterrupted; the same command starts again\n")
-
-
 def test_a_folder_that_cannot_be_written_any_more_is_one_sentence(run):
     arguments = ["cmnist", *SMALL, "--algorithms", "erm"]
     folder = run(*arguments).folder
