@@ -115,19 +115,21 @@ def _section(path, beside):
     folder, contents = Folder(path, read_only=True), Contents.read(path)
     folder.check()
     study, records = contents.study, folder.summaries(contents)
-    if not records:
-        raise ValueError(f"{path} has no finished trial")
     results, is_search = Results(study, records, folder), path.name.startswith("search-")
     about = study.reproduces if study.artefacts else study.title
     title = f"{study.reproduces}: {study.title}"
-    parts = _search(results, contents) if is_search else _tables_and_figures(results, beside)
-    caption = "" if is_search else tables.caption(study, records, contents.dtype)
+    caption, parts, trials = "", ["<p>No trial is finished yet.</p>"], ""
+    if is_search and records:
+        parts = _search(results, contents)
+    elif records:
+        caption = tables.caption(study, records, contents.dtype)
+        parts, trials = _tables_and_figures(results, beside), _trials(records)
     html = [
         f'<h2 id="{_anchor(path)}">{"Search: " * is_search}{escape(title)}</h2>',
         f"<p>{escape(caption)}</p>" * bool(caption),
         f'<p class="files"><code>{escape(str(path))}</code> {_links(path, FILES, beside)}</p>',
         *parts,
-        *([] if is_search else [_trials(records)]),
+        trials,
         _made_with(results, contents),
     ]
     place = (3, *_place(study)) if is_search else _place(study)

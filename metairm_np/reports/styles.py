@@ -54,7 +54,7 @@ def styles_of(keys) -> dict:
     of_method, seen = Counter(method for method, _ in keys), Counter[str]()
     styles = {}
     for method, label in keys:
-        number, color, marker = seen[method], *looks[method]
+        number, (color, marker) = seen[method], looks[method]
         lightness = number * min(LIGHTER, LIGHTEST / max(of_method[method] - 1, 1))
         styles[method, label] = Style(
             lighter(color, lightness), marker, DASHES[number % len(DASHES)]
