@@ -230,7 +230,7 @@ def test_command(command, tmp_path, monkeypatch):
     wanted = PROJECT["optional-dependencies"]
     match shlex.split(command):
         case ["python", "-m", "metairm_np.run", *arguments] | ["metairm-np", *arguments]:
-            assert PROJECT["scripts"]["metairm-np"] == "metairm_np.cli:main"
+            assert PROJECT["scripts"]["metairm-np"] == "metairm_np.run:main"
             until_the_first_trial(arguments, monkeypatch)
         case ["python", "-m", "metairm_np.conformance", *arguments]:
             assert conformance.parser().parse_args(arguments)

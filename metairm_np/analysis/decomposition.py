@@ -60,7 +60,7 @@ def decomposition(params: Params, env: Environment) -> Decomposition:
     ValueError
         If the environment is not one of images painted in k colours.
     """
-    return _decomposed(*effect_of_repainting(params, env), env.y)
+    return _decomposed(effect_of_repainting(params, env), env.y)
 
 
 def decomposition_over(params: Params, in_each_colour: list, y: np.ndarray) -> Decomposition:
@@ -78,10 +78,11 @@ def decomposition_over(params: Params, in_each_colour: list, y: np.ndarray) -> D
     -------
     Decomposition
     """
-    return _decomposed(*_effect([logits(params, x) for x in in_each_colour]), y)
+    return _decomposed(_effect([logits(params, x) for x in in_each_colour]), y)
 
 
-def _decomposed(D, f, y):
+def _decomposed(effect, y):
+    D, f = effect
     right = np.argmax(f, axis=1) == y
     return Decomposition(float(right.mean()), float(D.mean()), float(D.std()))
 

@@ -9,7 +9,7 @@ BEST = 10  # settings of a search that are printed; all are in its files
 
 
 def conclude_table(contents, folder, command):
-    """Print the tables of all finished trials in `folder`, and write them with their figures.
+    """Write the tables of all finished trials in `folder`, print them, and draw their figures.
 
     Return where this command's own time went, a `Clock`. Of two commands that end at once the
     second waits, and sees the trials of both.
@@ -20,12 +20,6 @@ def conclude_table(contents, folder, command):
         if not records:
             return clock
         machine = _storage.read_json(folder.path / "machine.json") or {}
-        parts = (
-            tables.caption(study, records, contents.dtype),
-            tables.tables(study, records),
-            tables.audit_line(records),
-        )
-        print("\n" + "\n\n".join(parts) + "\n")
         kind = tested.kind([name for one in study.cases.values() for name in one.test_p])
         _storage.write(folder.path / "results.csv", tables.results_csv(records, kind))
         about = {"command": command, "machine": machine, "config": contents.config()}
@@ -34,25 +28,38 @@ def conclude_table(contents, folder, command):
             folder.path / "report.md",
             tables.report(study, records, contents.dtype, machine, command, study.figures),
         )
+        parts = (
+            tables.caption(study, records, contents.dtype),
+            tables.tables(study, records),
+            tables.audit_line(records),
+        )
+        print("\n" + "\n\n".join(parts) + "\n")
         figures.keep(figures.Results(study, records, folder))
     return clock
 
 
 def conclude_search(contents, folder, command):
-    """Print the best settings of a search, write all of them, and return a `Clock` as above."""
+    """Write all settings of a search, print the best, and return a `Clock` as above."""
     study, clock = contents.study, Clock()
     with folder.alone("conclusion"), clock.on("figures"):
         # another command may have searched other rows
         rows = search_space.planned(study, folder.planned(), contents.seed)
-        records, found, texts = tables.by_row(folder.summaries(contents)), {}, []
+        records, found = tables.by_row(folder.summaries(contents)), {}
+        texts, said = [], []
         for row in rows:
             if row.name in records:
                 results = found[row.name] = search.results(row, records[row.name])
-                heading = f"## {row.experiment.case_title}\n\n" if row.experiment.case else ""
+                case = tables.plain(row.experiment.case_title)
+                heading = f"## {case}\n\n" if row.experiment.case else ""
                 options = search.selected_options(row, results)
-                print(f"\n{heading}{search.markdown(row, results, BEST)}\n\nselected: {options}\n")
+                best = search.markdown(row, results, BEST)
+                said.append(f"{heading}{best}\n\nselected: {options}")
                 texts.append(heading + search.markdown(row, results))
-        text = "\n\n".join([f"# Search: {study.title}", *texts, f"Made with `{command}`"])
+        text = "\n\n".join(
+            [f"# Search: {tables.plain(study.title)}", *texts, f"Made with `{command}`"]
+        )
         _storage.write(folder.path / "search.md", f"{text}\n")
         _storage.write_json(folder.path / "search.json", found, indent=1)
+        for one in said:
+            print(f"\n{one}\n")
     return clock

@@ -13,7 +13,8 @@ from metairm_np import _checks, _storage, fast, sweeps
 from metairm_np._storage import shipped
 from metairm_np.cli import options, prepare
 from metairm_np.cli.console import Console
-from metairm_np.cli.status import run_folders, status, usable
+from metairm_np.cli.status import run_folders, status
+from metairm_np.cli.streams import forgiving
 from metairm_np.experiments import _inherit
 from metairm_np.experiments.files import available, title_of
 from metairm_np.fast import _blas
@@ -34,10 +35,20 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 all is well, 1 some trials diverged or failed, 2 wrong input or a folder
-        that cannot be used, 130 interrupted.
+        The exit status: 0 all is well, 1 some trials diverged or failed, or standard output cannot
+        be written, 2 wrong input or a folder that cannot be used, 130 interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with forgiving() as out:
+        code = carry_out(sys.argv[1:] if arguments is None else arguments)
+        out.flush()
+        if out.error and not isinstance(out.error, BrokenPipeError):  # whose reader had enough
+            print(f"error: cannot write to standard output ({out.error})", file=sys.stderr)
+            code = code or 1
+    return code
+
+
+def carry_out(arguments):
+    """Do what a command line asks for, and return the exit status."""
     args = options.parse(arguments)
     command = shlex.join(["python", "-m", "metairm_np.run", *arguments])
     try:
@@ -49,9 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         return refuse(" ".join(str(error).split()))
     except KeyboardInterrupt:
-        print(
-            "\ninterrupted before the first trial; the same command starts again", file=sys.stderr
-        )
+        when = "" if args.command in SAID else " before the first trial"
+        print(f"\ninterrupted{when}; the same command starts again", file=sys.stderr)
         return INTERRUPTED
     if args.verbose:
         print(engine_line(args.engine))
@@ -86,12 +96,22 @@ def template():
 
 
 def write_page(folder, to):
-    """Write the page of the run folders in `folder`, searches left out, and say where it is."""
-    paths = [path for path in run_folders(folder) if not path.name.startswith("search-")]
-    paths = [path for path, _ in usable(paths)]
-    _storage.remove_partial(Path(to).parent, Path(to).name)
-    _storage.write(to, page(paths))
-    return f"{to}: {len(paths)} run folders"
+    """Write the page of the run folders in `folder`, by default beside them; say where it is."""
+    to = Path(folder) / "report.html" if to is None else Path(to)
+    made = page(run_folders(folder), to.parent)
+    if not made.shown:
+        raise ValueError(next(iter(made.left_out.values())))
+    for path, why in made.left_out.items():
+        _storage.log.warning(why if str(path) in why else f"{path}: {why}")
+    try:
+        _storage.remove_partial(to.parent, to.name)
+        _storage.write(to, made.html)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {to} ({error.strerror or error}); name another place with --to"
+        ) from None
+    left_out = f", {len(made.left_out)} left out" * bool(made.left_out)
+    return f"{to}: {len(made.shown)} run folders{left_out}"
 
 
 def engine_line(engine):

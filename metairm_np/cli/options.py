@@ -37,8 +37,8 @@ checkpoints go where the workers find DIR.
   --set meta_irm.early_stopping.patience=5
   --set 'meta_irm.hidden=[390, 390]'        values are TOML
 
-Exit status: 0 all trials finished, 1 some diverged or failed, 2 wrong
-input or a folder that cannot be used, 130 interrupted.
+Exit status: 0 all trials finished, 1 some diverged or failed, or the output cannot be written, 2
+wrong input or a folder that cannot be used, 130 interrupted.
 """
 SEARCH = """\
 Try random settings of an experiment's algorithms, from the ranges that its TOML file declares in
@@ -63,7 +63,7 @@ environments have names.
 """
 REPORT = """\
 Write one HTML page, which needs no other file, with the tables and figures of a run folder, or of
-each in a folder.
+each in a folder, searches included.
 """
 
 
@@ -116,7 +116,7 @@ def _folder(p):
 
 def _report(p):
     _folder(p)
-    _text(p, "--to", "FILE", "where the page goes (default: report.html)", default="report.html")
+    _text(p, "--to", "FILE", "where the page goes (default: report.html in DIR)")
 
 
 def _shared(p):

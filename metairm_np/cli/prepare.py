@@ -16,15 +16,18 @@ from metairm_np.experiments.files import (
     row_of,
 )
 from metairm_np.reports import figures, search, tables
+from metairm_np.sweeps.plan import MOST
 from metairm_np.sweeps.trial import machine
 from metairm_np.training.engines import ENGINES
 
+MOST_IN_ALL = 1_000_000  # trials of a command
 PAPER = "paper"  # the name of all experiments that belong to the paper
 
 
 def prepare(args):
     """Check what all commands take; return the study and the algorithms that are wanted."""
-    for name in ("trials", "audit_every", "checkpoint_every"):
+    _checks.count("--trials", args.trials, 1, MOST)
+    for name in ("audit_every", "checkpoint_every"):
         if getattr(args, name) is not None:
             _checks.count(f"--{name.replace('_', '-')}", getattr(args, name), 1)
     _checks.choice("dtype", args.dtype, ("float32", "float64"))
@@ -50,7 +53,9 @@ def everything(args, command):
         configs.sort(key=lambda config: config.get("minutes", 0))  # the quick ones first
         studies = [(config["name"], "source" in environment_keys(config)) for config in configs]
     else:
-        studies = [(args.experiment, True)]
+        studies = [(args.experiment, args.source is not None)]
+        if args.source is not None:
+            check_source(load_study(args.experiment, args.set, args.quick))
     prepare_one = prepare_search if args.command == "search" else prepare_table
     prepared = []
     for name, has_source in studies:
@@ -60,14 +65,23 @@ def everything(args, command):
     return prepared
 
 
-def check_data(args, experiment, variants):
-    """Raise unless the data can be made, and the algorithms of all `variants` trained on it."""
+def check_source(study):
+    """Raise ValueError unless the data of a study have a source to choose."""
+    for experiment in study.cases.values():
+        if "source" not in environment_keys(experiment.config):
+            raise ValueError(
+                f"--source chooses sentences, and {study.name} has none (its data are "
+                f"{experiment.generator}); leave it out"
+            )
+
+
+def check_data(args, experiment, algorithms):
+    """Raise unless the data can be made, and all `algorithms` trained on it."""
     trial = experiment.data(args.seed)
-    for variant in variants:
-        for algorithm in variant.algorithms.values():
-            algorithm.settings.check_for(trial.n_envs, len(trial.validation))
-            if algorithm.settings.greyscale:
-                trial.greyscale()
+    for algorithm in algorithms:
+        algorithm.settings.check_for(trial.n_envs, len(trial.validation))
+        if algorithm.settings.greyscale:
+            trial.greyscale()
 
 
 def files_of(study):
@@ -99,6 +113,13 @@ def check_files(study, out):
 
 def open_folder(args, kind, study, more, rows, trials, first=0, settings=None):
     """Make the run folder, with the config, the machine and the plan in it."""
+    asked = len(rows) * args.trials * (settings or 1)
+    if asked > MOST_IN_ALL:
+        fewer = "--trials" if settings is None else "--trials or a smaller --budget"
+        raise ValueError(
+            f"that is {asked} trials in all, a command runs at most {MOST_IN_ALL}; "
+            f"give fewer {fewer}"
+        )
     name = f"{study.name}-quick" if args.quick else study.name
     folder = sweeps.Folder(
         Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}"
@@ -124,7 +145,7 @@ def prepare_table(args, command):
     rows, wanted = [], {}
     for case, experiment in study.cases.items():
         wanted[case] = [name for name in algorithms if name in experiment.algorithms]
-        check_data(args, experiment, [experiment])
+        check_data(args, experiment, [experiment.algorithms[name] for name in wanted[case]])
         rows += [row_of(name, case) for name in wanted[case]]
     folder, contents = open_folder(args, "", study, {}, rows, args.trials)
     options = {
@@ -142,7 +163,7 @@ def prepare_table(args, command):
 
 def prepare_search(args, command):
     """Return what `execute` needs to search for settings, in each case of the study."""
-    _checks.count("--budget", args.budget, 1)
+    _checks.count("--budget", args.budget, 1, MOST)
     if args.best is not None:
         _checks.count("--best", args.best, 1)
     study, algorithms = prepare(args)
@@ -155,7 +176,9 @@ def prepare_search(args, command):
         for row in rows
     }
     for row in rows:
-        check_data(args, row.experiment, variants[row.name])
+        search_space.check_overrides(row, args.set)
+        drawn = [variant.algorithms[row.algorithm] for variant in variants[row.name]]
+        check_data(args, row.experiment, drawn)
     declared = [experiment.config.get("search", {}) for experiment in study.cases.values()]
     names = [row.name for row in rows]
     first, of_all = search_space.FIRST_TRIAL, args.trials if args.best is None else 1

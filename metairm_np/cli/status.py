@@ -10,7 +10,9 @@ from metairm_np import _storage
 from metairm_np.experiments.files import row_of
 from metairm_np.reports import tables
 from metairm_np.sweeps import Contents, Estimate, Folder
-from metairm_np.sweeps.plan import names_in
+from metairm_np.sweeps.plan import names_in, size_of
+
+LOOK = 10_000  # trials in a row that nobody runs, after which no more are looked for
 
 
 def status(path: str | Path) -> str:
@@ -76,16 +78,14 @@ def usable(paths):
 def _status(path, contents):
     folder, rows = Folder(path, read_only=True), []
     plan = {row: one for row, one in folder.planned().items() if row in contents.rows}
-    names = {row: names_in(plan, row) for row in plan}
     failures = [r for r in folder.failures() if row_of(r["algorithm"], r["case"]) in plan]
-    estimate, running = Estimate({row: len(names[row]) for row in plan}), 0
+    estimate, running = Estimate({row: size_of(plan[row]) for row in plan}), 0
     groups = tables.by_row(folder.summaries(contents))
     with folder.reading_claims() as is_claimed:
         for row in plan:
             records = groups.get(row, [])
             done = {record["name"] for record in records}
-            unfinished = [name for name in names[row] if name not in done]
-            under_way = [name for name in unfinished if is_claimed(name)]
+            under_way = claimed((n for n in names_in(plan, row) if n not in done), is_claimed)
             failed = (
                 {r["name"] for r in failures if row_of(r["algorithm"], r["case"]) == row}
                 - done
@@ -96,7 +96,8 @@ def _status(path, contents):
             for _ in failed:
                 estimate.drop(row)
             running += len(under_way)
-            left = len(unfinished) - len(under_way) - len(failed)
+            ended = len(records) + len(failed)
+            left = max(size_of(plan[row]) - ended - len(under_way), 0)
             unusable = len(records) - len(tables.usable(records))
             seconds = [record["seconds"] for record in records]
             each = f"{sum(seconds) / len(seconds):.1f}" if seconds else ""
@@ -113,3 +114,17 @@ def _status(path, contents):
     )
     title = contents.study.title
     return "\n".join([f"{path}: {title}", "", tables.markdown(head, rows), *reasons, *togo])
+
+
+def claimed(names, is_claimed):
+    """Return those of `names` that commands run; these take trials in their order."""
+    found, free = [], 0
+    for name in names:
+        if is_claimed(name):
+            found.append(name)
+            free = 0
+        else:
+            free += 1
+        if free == LOOK:
+            break
+    return found

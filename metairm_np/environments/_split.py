@@ -57,7 +57,7 @@ class EnvironmentSplit:
         n_samples, n_envs = len(pools[0][0]), len(self.train_p)
         n_per_env = n_samples // n_envs if n_per_env is None else n_per_env
         _checks.count("n_per_env", n_per_env, 1)
-        _checks.number("validation", validation, 0, 1 - 1 / n_per_env)
+        self._n_validation = held_out(validation, n_per_env, self.samples)
         if n_envs * n_per_env > n_samples:
             raise ValueError(
                 f"n_per_env is {n_per_env} for {n_envs} environments, but there are {n_samples} "
@@ -69,7 +69,7 @@ class EnvironmentSplit:
             self.patch_p = one_per_env("patch_p", patch_p, n_envs)
         self.dtype = np.dtype(dtype)
         self._seed, self._pools = child(seed, DATA), pools
-        self._n_per_env, self._n_validation = n_per_env, round(validation * n_per_env)
+        self._n_per_env = n_per_env
 
     @property
     def checksum(self) -> str:
@@ -144,12 +144,34 @@ def checksum_of(sources):
     return hashlib.sha256(text.encode()).hexdigest()[:16] if sources else ""
 
 
+def held_out(share, n, samples):
+    """Return how many of an environment's `n` samples are held out: `share` of them, and not all.
+
+    If `share` is above 0 it is one or more.
+    """
+    _checks.number("validation", share, 0, 1)
+    count = round(share * n)
+    if count == n:
+        raise ValueError(
+            f"validation is {share:g} of n_per_env = {n} {samples}, which leaves none to train on; "
+            "give a larger n_per_env or a smaller validation"
+        )
+    if share > 0 and count == 0:
+        raise ValueError(
+            f"validation is {share:g} of n_per_env = {n} {samples}, which rounds to none; give a "
+            "larger n_per_env, or validation = 0 to hold none out"
+        )
+    return count
+
+
 def one_per_env(what, value, n_envs):
     """Return `value`, a probability or one per environment, as a list with one per environment."""
     values = np.ravel(np.asarray(value, dtype=object))
     values = [float(v) if isinstance(v, np.generic) else v for v in values]
     values = values * n_envs if len(values) == 1 else values
-    if len(values) != n_envs or not values:
+    if not values:
+        raise ValueError(f"{what} is empty; give one number per training environment")
+    if len(values) != n_envs:
         raise ValueError(
             f"{what} has {len(values)} values for {n_envs} environments; "
             "give one number or one per environment"

@@ -6,6 +6,7 @@ import numpy as np
 
 from metairm_np import _checks
 from metairm_np._seeds import Seed, child
+from metairm_np.environments._split import one_per_env
 from metairm_np.environments.colored_mnist import ColoredDigits
 
 SEGMENTS = {  # of a seven-segment display, as (rows, columns) of a 14x14 image before the shift
@@ -49,7 +50,8 @@ def synthetic_digits(
     """
     _checks.count("n_per_env", n_per_env, 1)
     _checks.count("n_test", n_test, 1)
-    n_envs = np.size(options.get("train_p", (0.1, 0.2)))
+    train_p = options.get("train_p", (0.1, 0.2))
+    n_envs = len(one_per_env("train_p", train_p, np.size(train_p)))
     rng = np.random.default_rng(child(seed, IMAGES))
     pool, test_pool = draw(rng, n_envs * n_per_env), draw(rng, n_test)
     return ColoredDigits(pool, test_pool, seed, n_per_env=n_per_env, **options)

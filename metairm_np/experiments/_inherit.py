@@ -149,6 +149,16 @@ def override(config, text):
 
 def assign(config, key, value, where):
     """Write `value` to the places in `config` that `key` means, see `override`."""
+    for full in places(config, key, where):
+        *tables, last = full.split(".")
+        place = config
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[last] = value
+
+
+def places(config, key, where):
+    """Return the full keys of the places in `config` that `key` means."""
     known = settable_keys(config)
     targets = [full for full in known if f".{full}".endswith(f".{key}")]
     if not targets:
@@ -157,12 +167,7 @@ def assign(config, key, value, where):
             for full in known
         }
         raise ValueError(f"{where} knows no key {key!r}; {_checks.nearest(key, ends)}")
-    for full in [target for target in targets if target.startswith("environment.")] or targets:
-        *tables, last = full.split(".")
-        place = config
-        for table in tables:
-            place = place.setdefault(table, {})
-        place[last] = value
+    return [target for target in targets if target.startswith("environment.")] or targets
 
 
 def settable_keys(config):

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import partial
 
 from metairm_np import _checks, environments, spec
@@ -22,6 +22,10 @@ TRAIN = "train"  # in test.table: the column of the training accuracy, mean over
 SETTINGS_KEYS = tuple(field.name for field in fields(Settings) if field.name != "hyper")
 RULES = {"early_stopping": StoppingRule, "inner_lr_hold": HoldRule}  # settings that are tables
 RULE_KEYS = {name: [field.name for field in fields(rule)] for name, rule in RULES.items()}
+RULE_NEEDS = {
+    name: [field.name for field in fields(rule) if field.default is MISSING]
+    for name, rule in RULES.items()
+}
 
 
 def environment_keys(config):
@@ -138,10 +142,15 @@ def mean_and_spread(what, value):
     bound(what, value)
 
 
-def rule(what, value, keys):
+def rule(what, value, keys, needed):
     """Raise unless `value` is a table with keys of a rule, or false for no rule."""
-    if value is not False:
-        table_with(what, value, dict.fromkeys(keys, anything))
+    if value is False:
+        return
+    if not isinstance(value, dict):
+        raise TypeError(
+            f"{what} is {value!r}; give a table with {' and '.join(needed)}, or false for no rule"
+        )
+    table_with(what, value, dict.fromkeys(keys, anything))
 
 
 ENVIRONMENT = {
@@ -152,7 +161,7 @@ ALGORITHM = {  # its settings check themselves
     "base": text,
     "label": text,
     "paper": table_of(mean_and_spread, column_name),
-    **{name: partial(rule, keys=keys) for name, keys in RULE_KEYS.items()},
+    **{name: partial(rule, keys=RULE_KEYS[name], needed=RULE_NEEDS[name]) for name in RULES},
 }
 RANGE = {
     "low": _checks.number,

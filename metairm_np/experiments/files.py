@@ -22,7 +22,7 @@ A part's `base` is another part; `columns` are those of the published table if t
 import copy
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from metairm_np.experiments._schema import (
     FILE,
     FILES,
     GENERATORS,
+    RULE_NEEDS,
     RULES,
     SETTINGS_KEYS,
     algorithm_keys,
@@ -234,7 +235,7 @@ def load_study(name, overrides=(), quick=False) -> Study:
     ValueError, TypeError
         For an unknown name or key, or a value that is not allowed.
     FileNotFoundError
-        If `name` ends in .toml and there is no such file.
+        If `name` ends in .toml, in whatever case, and there is no such file.
     """
     config = dict(_config_of(name))
     changes_of_quick = config.pop("quick", {})
@@ -275,7 +276,7 @@ def check_rows(rows):
 def _config_of(name):
     """Return what the file of this name or path says, with what it inherits."""
     configs = available()
-    if not str(name).endswith(".toml"):
+    if not str(name).casefold().endswith(".toml"):
         makers = {
             made: config for config in configs.values() for made in config.get("artefacts", [])
         }
@@ -371,9 +372,9 @@ def _algorithm(name, table):
     for key, rule in RULES.items():
         given = settings.pop(key, False)  # false leaves out the rule of a base
         if given is not False:
-            for field in fields(rule):
-                if field.default is MISSING and field.name not in given:
-                    raise ValueError(f"{key} has no {field.name}; give one")
+            for needed in RULE_NEEDS[key]:
+                if needed not in given:
+                    raise ValueError(f"{key} has no {needed}; give one")
             settings[key] = rule(**given)
     label, paper = table.get("label", name), table.get("paper", {})
     return Algorithm(label, paper, Settings(hyper=hyper, **settings))

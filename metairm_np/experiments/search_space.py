@@ -21,7 +21,7 @@ import numpy as np
 
 from metairm_np import _checks
 from metairm_np._seeds import child
-from metairm_np.experiments._inherit import assign
+from metairm_np.experiments._inherit import assign, places
 from metairm_np.experiments._schema import RANGE
 from metairm_np.experiments.files import Experiment, Study, row_of
 
@@ -124,13 +124,28 @@ def rows(study: Study, algorithms, named, budget, seed) -> list:
                 drawn = [draw(searches[name]["ranges"], seed, number) for number in range(budget)]
                 found.append(Row(row_of(name, case), experiment, name, drawn))
     there = {row.algorithm for row in found}
-    needed = algorithms if named else ["any algorithm"] * (not found)
-    for name in needed:
-        if name not in there:
-            raise ValueError(
-                f"{study.name} has no [search.{name}]; write its ranges into a copy of the file"
-            )
+    missing = [name for name in algorithms if name not in there]
+    if missing and (named or not found):
+        tables = " or ".join(f"[search.{name}]" for name in missing)
+        raise ValueError(
+            f"{study.name} has no {tables}; write one into a copy of its file, with ranges as in "
+            "experiments/search.toml"
+        )
     return found
+
+
+def check_overrides(row: Row, overrides) -> None:
+    """Raise ValueError if an override, "key=value", sets what the search of a row draws."""
+    config, where = row.experiment.config, f"[search.{row.algorithm}.ranges]"
+    for key in config["search"][row.algorithm]["ranges"]:
+        (drawn,) = places(config, f"{row.algorithm}.{key}", where)
+        for text in overrides:
+            for place in places(config, text.partition("=")[0].strip(), "--set"):
+                if f"{drawn}.".startswith(f"{place}."):
+                    raise ValueError(
+                        f"--set {text} has no effect on {row.algorithm}, whose {key} the search "
+                        f"draws; leave it out, or change {where} in a copy of the file"
+                    )
 
 
 def planned(study: Study, plan, seed) -> list:

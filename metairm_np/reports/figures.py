@@ -1,8 +1,4 @@
-"""Panels of numbers to figures, as PNG and SVG bytes.
-
-Matplotlib is imported where something is drawn: it takes longer to import than the rest of the
-package, and most commands draw nothing.
-"""
+"""Panels of numbers to figures, as PNG and SVG bytes."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import io
 import json
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import chain, cycle
 
 import numpy as np
 
@@ -19,14 +16,18 @@ from metairm_np._storage import DamagedError
 from metairm_np.analysis import dynamics
 from metairm_np.experiments import tested
 from metairm_np.experiments.files import Study
+from metairm_np.reports import _matplotlib
+from metairm_np.reports.closeup import close_up
 from metairm_np.reports.panels import PANELS, Results, accuracy_over_steps, panel_title
+from metairm_np.reports.styles import METHODS, lighter, styles_of
 
-MARKERS = "osD^vPX*"
+LEVELS = (":", "--", "-.")  # dashes of named levels
 MANY = 20  # places beyond which a line is drawn as a curve with a band
 
 
 def new_figure(width, height):
     """Return an empty figure; sizes are in inches."""
+    _matplotlib.load()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -46,39 +47,79 @@ def band(values, log=False):
 
 
 def draw(title, panels):
-    """Draw panels side by side: means over trials, with their spread where there are several."""
-    figure = new_figure((7 if len(panels) == 1 else 4.5) * len(panels), 4.5)
-    alike = len({panel.ylabel for panel in panels}) == 1
-    for axes, panel in zip(figure.subplots(1, len(panels), sharey=alike, squeeze=False)[0], panels):
-        axes.set_yscale("log" if panel.log else "linear")  # before the lines, for the limits to fit
-        for index, line in enumerate(panel.lines):
-            draw_line(axes, line, panel.log, MARKERS[index % len(MARKERS)])
-        for label, value in panel.levels.items():
-            axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
-            place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-            axes.annotate(label, (1, value), color="0.4", fontsize=8, **place)
-        axes.set(title=panel.title, xlabel=panel.xlabel, ylim=panel.ylim)
-        axes.tick_params(axis="x", labelrotation=30 if not panel.xlabel else 0)
-        axes.legend(fontsize=8)
-        if panel is panels[0] or not alike:
-            axes.set_ylabel(panel.ylabel)
+    """Draw panels side by side, and below those that need one a close-up.
+
+    They show means over trials, with their spread where there are several.
+    """
+    closer = [None if is_long(panel) else close_up(panel) for panel in panels]
+    rows = [panels, closer] if any(closer) else [panels]
+    styles = styles_of((line.method, line.label) for panel in panels for line in panel.lines)
+    figure = new_figure((7 if len(panels) == 1 else 4.5) * len(panels), 1 + 4 * len(rows))
+    grid = figure.subplots(len(rows), len(panels), squeeze=False)
+    for axes, panel in zip(grid.flat, chain(*rows)):
+        if panel is None:
+            axes.set_axis_off()
+        else:
+            draw_panel(axes, panel, styles)
+    if len({panel.ylabel for panel in panels}) == 1:
+        for axes in grid[0, 1:]:
+            axes.sharey(grid[0, 0])
+            axes.tick_params(labelleft=False)
+        for axes in grid[:, 1:].flat:
+            axes.set_ylabel("")
+    draw_legend(figure)
     figure.suptitle(title)
     return figure
 
 
-def draw_line(axes, line, log, marker):
+def draw_panel(axes, panel, styles):
+    """Draw a panel's lines and levels."""
+    axes.set_yscale("log" if panel.log else "linear")  # before the lines, for the limits to fit
+    for line in panel.lines:
+        draw_line(axes, line, panel.log, styles[line.method, line.label])
+    for (label, value), dashes in zip(panel.levels.items(), cycle(LEVELS)):
+        axes.axhline(value, color="0.55", linewidth=1, linestyle=dashes, label=label, zorder=1)
+    axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel, ylim=panel.ylim)
+    if not panel.xlabel:  # names stand below the axis
+        for text in axes.get_xticklabels():
+            text.set(rotation=30, ha="right", rotation_mode="anchor")
+
+
+def draw_legend(figure):
+    """Name every line once, below the panels, where it covers nothing."""
+    from matplotlib.container import Container
+
+    named = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            named.setdefault(label, handle)
+    levels_last = sorted(named.items(), key=lambda one: not isinstance(one[1], Container))
+    if named:
+        columns = min(len(named), max(2, int(figure.get_figwidth() // 1.9)))
+        where = {"loc": "outside lower center", "ncols": columns, "fontsize": 8, "handlelength": 3}
+        labels, handles = zip(*levels_last)
+        figure.legend(handles, labels, frameon=False, **where)
+
+
+def is_long(panel):
+    """Return whether lines of a panel have so many places that they are drawn as curves."""
+    return any(len(line.places) > MANY for line in panel.lines)
+
+
+def draw_line(axes, line, log, style):
     """Draw a line where it has values: with bars, or as a curve with a band if it is long."""
     there = [(place, values) for place, values in zip(line.places, line.values) if values]
     places, values = [place for place, _ in there], [values for _, values in there]
     middle, low, high = band(values, log)
+    look = {"color": style.color, "linestyle": style.linestyle, "label": line.label}
     if len(places) > MANY:
-        axes.plot(places, middle, label=line.label)
-        axes.fill_between(places, low, high, alpha=0.2)
+        axes.plot(places, middle, **look)
+        axes.fill_between(places, low, high, alpha=0.2, color=style.color, linewidth=0)
         return
     bars = {}
     if any(len(some) > 1 for some in values):
         bars = {"yerr": (middle - low, high - middle), "capsize": 2}
-    axes.errorbar(places, middle, marker=marker, markersize=4, label=line.label, **bars)
+    axes.errorbar(places, middle, marker=style.marker, markersize=5, **look, **bars)
 
 
 def draw_crossings(results):
@@ -91,6 +132,8 @@ def draw_crossings(results):
         (algorithm,) = experiment.algorithms.values()
         hyper = algorithm.settings.hyper
         cells[hyper["std_weight"], hyper["inner_lr"]] = case
+    color, _ = METHODS["meta_irm"]
+    watched, colors = results.experiment.table_p, (lighter(color, 0.6), color)
     weights = sorted({weight for weight, _ in cells}, reverse=True)
     alphas = sorted({alpha for _, alpha in cells})
     figure = new_figure(2.3 * len(alphas), 1.9 * len(weights))
@@ -98,25 +141,25 @@ def draw_crossings(results):
     for (weight, alpha), case in cells.items():
         axes = grid[weights.index(weight), alphas.index(alpha)]
         histories = results.histories(case)
-        for place, color in ((0, "C0"), (-1, "C1")):
+        for place, color in zip((0, -1), colors):
             line = accuracy_over_steps("", histories, place)
-            axes.plot(line.places, line.values, color=color)
+            label = panel_title(watched[place])
+            for curve in axes.plot(line.places, line.values, color=color):
+                curve.set_label(label)
         for record, history in zip(results.of(case), histories):
             found = dynamics.crossing(history)
             where = {"inner_lr": alpha, "std_weight": weight, "trial": record["trial"]}
             crossings.append({**where, **found})
             if found["step"] is not None:
-                axes.axvline(found["step"], color="0.6", linestyle=":")
+                axes.axvline(found["step"], color="0.6", linestyle=":", label="crossing")
     for axes, alpha in zip(grid[0], alphas):
         axes.set_title(f"$\\alpha$ = {alpha:g}", fontsize=10)
     for axes, weight in zip(grid[:, 0], weights):
         axes.set(ylabel=f"$\\lambda$ = {weight:g}", ylim=(0, 100))
-    watched = results.experiment.table_p
-    figure.suptitle(
-        f"{results.title}: test accuracy (%) at {panel_title(watched[0])} (blue) and "
-        f"{panel_title(watched[-1])} (orange)"
-    )
-    figure.supxlabel("step", fontsize=10)
+    figure.suptitle(f"{results.title}: test accuracy (%)")
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    draw_legend(figure)
     return figure, crossings
 
 
@@ -127,12 +170,13 @@ def draw_images(results):
     """
     trial = results.experiment.data(0)
     figure = new_figure(8, 1.2 * len(trial.train))
+    figure.set_facecolor("none")  # for any ground, as photographs are not to be inverted
     for axes_row, env in zip(figure.subplots(len(trial.train), 10, squeeze=False), trial.train):
         rows = np.concatenate([np.flatnonzero(env.y == label)[:5] for label in (0, 1)])
         for axes, row in zip(axes_row, rows):
             green, red = env.x[row].reshape(2, 14, 14)
             axes.imshow(np.stack([red, green, np.zeros_like(red)], axis=-1))
-            axes.set_title(f"y = {env.y[row]}", fontsize=8)
+            axes.set_title(f"y = {env.y[row]}", fontsize=8, color="0.5")
             axes.axis("off")
     return figure, []
 
@@ -176,6 +220,7 @@ def check(study: Study) -> None:
 
 
 def _can_be_drawn(text):
+    _matplotlib.load()
     from matplotlib import cbook, mathtext
 
     try:
@@ -217,7 +262,7 @@ def render(figure) -> dict[str, bytes]:
     dict of bytes
         By "png" and "svg".
     """
-    import matplotlib
+    matplotlib = _matplotlib.load()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -58,11 +58,12 @@ class Results(NamedTuple):
 
 @dataclass
 class Line:
-    """A line of a panel: at each place the values of the trials."""
+    """A line of a panel: at each place the values of the trials of a method, by name."""
 
     label: str
     places: list
     values: list
+    method: str = ""
 
     def __post_init__(self):
         self.values = [[float(value) for value in values] for values in self.values]
@@ -92,7 +93,12 @@ def accuracy_over_p_e(results):
     for case, experiment in results.study.cases.items():
         places = experiment.test_p
         lines = [
-            Line(experiment.algorithms[name].label, places, [accuracies(group, p) for p in places])
+            Line(
+                experiment.algorithms[name].label,
+                places,
+                [accuracies(group, p) for p in places],
+                name,
+            )
             for name, group in by_algorithm(results.of(case)).items()
         ]
         bounds = experiment.bounds.items()
@@ -111,7 +117,7 @@ def accuracy_over_cases(results):
     titles = [experiment.case_title for experiment in cases.values()]
     for p_e in results.experiment.table_p:
         lines = [
-            Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases])
+            Line(label, titles, [accuracies(results.of(case, name), p_e) for case in cases], name)
             for name, label in labels.items()
         ]
         panels.append(Panel(panel_title(p_e), "", lines))
@@ -121,7 +127,13 @@ def accuracy_over_cases(results):
 def penalty_over_steps(results):
     """Return the IRMv1 penalty over steps, a line per case (the paper's Fig. 6)."""
     lines = [
-        line_over_steps(experiment.case_title, results.histories(case, "irmv1"), "penalty", np.mean)
+        line_over_steps(
+            f"IRMv1, {experiment.case_title}" if case else "IRMv1",
+            results.histories(case, "irmv1"),
+            "penalty",
+            np.mean,
+            "irmv1",
+        )
         for case, experiment in results.study.cases.items()
     ]
     return [Panel("", "step", lines, "IRMv1 penalty", None, log=True)]
@@ -136,14 +148,15 @@ def over_steps(results):
     shown = (0, -1) if tested.kind(watched) == "p_e" else range(len(watched))
     panels = [Panel(panel_title(watched[place]), "step", []) for place in shown]
     ylabel = "first minus second validation risk"
-    gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels={"": 0.0})
+    levels = {"equal risks": 0.0}
+    gaps = Panel("what early stopping watches", "step", [], ylabel, None, levels)
     for case, experiment in results.study.cases.items():
         for name, algorithm in experiment.algorithms.items():
             histories = results.histories(case, name)
             label = f"{algorithm.label} {experiment.case_title}".strip()
             for panel, place in zip(panels, shown):
-                panel.lines.append(accuracy_over_steps(label, histories, place))
-            gap = line_over_steps(label, histories, "validation_risk", first_minus_second)
+                panel.lines.append(accuracy_over_steps(label, histories, place, name))
+            gap = line_over_steps(label, histories, "validation_risk", first_minus_second, name)
             gaps.lines.append(gap)
     return [*panels, gaps]
 
@@ -157,7 +170,7 @@ def reading_over_steps(results):
     """Return the decomposition of the logits over the steps: digits, and effect of the colour."""
     panels = [
         Panel("digits: all colours averaged", "step", []),
-        Panel("colour: mean effect", "step", [], "effect on the logit", None, levels={"": 0.0}),
+        Panel("colour: mean effect", "step", [], "effect on the logit", None, {"no effect": 0.0}),
         Panel("colour: spread over images", "step", [], "standard deviation", None),
     ]
     for case, experiment in results.study.cases.items():
@@ -166,7 +179,7 @@ def reading_over_steps(results):
             label = f"{algorithm.label} {experiment.case_title}".strip()
             for panel, key, scale in zip(panels, ("digits", "effect", "spread"), (100, 1, 1)):
                 line = line_over_steps(
-                    label, histories, "reading", lambda row, k=key, s=scale: s * row[k]
+                    label, histories, "reading", lambda row, k=key, s=scale: s * row[k], name
                 )
                 panel.lines.append(line)
     return panels
@@ -179,28 +192,28 @@ def adaptation_over_steps(results):
         histories = results.histories(case, "meta_irm")
         for key, what in (("risk", r"$\theta$, risk"), ("meta_loss", r"$\theta'$, meta-loss")):
             label = f"{experiment.case_title} {what}".strip()
-            lines.append(line_over_steps(label, histories, key, np.mean))
+            lines.append(line_over_steps(label, histories, key, np.mean, "meta_irm"))
     return [Panel("", "step", lines, "mean over environments", None)]
 
 
-def accuracy_over_steps(label, histories, place):
+def accuracy_over_steps(label, histories, place, method=""):
     """Return the line of the test accuracy in one of the test environments."""
-    return line_over_steps(label, histories, "test_accuracy", lambda row: 100 * row[place])
+    return line_over_steps(label, histories, "test_accuracy", lambda row: 100 * row[place], method)
 
 
-def line_over_steps(label, histories, key, number):
+def line_over_steps(label, histories, key, number, method=""):
     """Return the line of number(row[key]) at the steps that the histories of all trials have."""
     found = [
         {row["step"]: number(row[key]) for row in history if key in row} for history in histories
     ]
     steps = sorted(set.intersection(*map(set, found))) if found else []
-    return Line(label, steps, [[one[step] for one in found] for step in steps])
+    return Line(label, steps, [[one[step] for one in found] for step in steps], method)
 
 
 def similarity_after_adaptation(results):
     """Return the PWCCA similarity of each layer before and after the inner step (Fig. 9)."""
     (experiment,) = results.study.cases.values()
-    (algorithm,) = experiment.algorithms.values()
+    ((name, algorithm),) = experiment.algorithms.items()
     found = []  # (trials, environments, layers)
     for record in results.of(""):
         params, trial = results.folder.params(record["name"]), results.data(record)
@@ -211,8 +224,8 @@ def similarity_after_adaptation(results):
     values = np.array(found).reshape(len(found), -1, len(places))
     names = tested.train_names(experiment.environment) if found else []
     lines = [
-        Line(f"environment {panel_title(name)}", places, list(values[:, e].T))
-        for e, name in enumerate(names)
+        Line(f"environment {panel_title(one)}", places, list(values[:, e].T), name)
+        for e, one in enumerate(names)
     ]
     return [Panel("", "", lines, "PWCCA similarity before and after the inner step", (0, 1.05))]
 
@@ -235,7 +248,7 @@ def similarity_across(results):
             envs = [trial.test(p_e) for p_e in places]
             found.append(representations.similarity_across(params, envs, layer))
         values = np.array(found).reshape(-1, len(places)).T
-        lines.append(Line(f"{algorithm.label}, {what}", places, list(values)))
+        lines.append(Line(f"{algorithm.label}, {what}", places, list(values), name))
     return [Panel("", "$p_e$", lines, f"PWCCA similarity with $p_e$ = {places[0]:g}", (0, 1.05))]
 
 

@@ -109,8 +109,15 @@ def _worst_accuracy(one):
 
 def markdown(row: Row, found, most=None) -> str:
     """Return the first `most` of `results`, and the oracle's, as a table with a caption."""
+    return (
+        f"{tables.plain(caption(row, found))}\n\n{tables.markdown(*table_rows(row, found, most))}"
+    )
+
+
+def table_rows(row: Row, found, most=None):
+    """Return the head and the rows of a table of the first `most` of `results`, and the oracle."""
     experiment, table = row.experiment, row.experiment.config["search"][row.algorithm]
-    algorithm, criterion = experiment.algorithms[row.algorithm], table["criterion"]
+    criterion = table["criterion"]
     shown = found[:most] + [one for one in found[len(found[:most]) :] if one["oracle"]]
     keys = list(found[0]["values"])
     columns = [tested.heading(name) for name in experiment.table_p]
@@ -126,19 +133,24 @@ def markdown(row: Row, found, most=None) -> str:
         risks = [f"{one['criterion']:.4f}", spread]
         accuracies = [tables.mean_and_spread(values) for values in one["test_accuracy"].values()]
         lines.append([*about, *risks, *accuracies, *(str(one["values"][key]) for key in keys)])
-    first = ""
+    return head, lines
+
+
+def caption(row: Row, found) -> str:
+    """Return what the table of `results` shows, and in which order."""
+    table, first = row.experiment.config["search"][row.algorithm], ""
     if "max_risk_spread" in table:
         limit = f"{table['max_risk_spread']:g} (risk_spread)"
         first = (
             f", first those whose validation risks differ by at most {limit}, mean plus standard "
             "deviation over trials"
         )
-    caption = (
-        f"{algorithm.label}: {len(found)} settings in the order of {criterion} on the training "
+    label, criterion = row.experiment.algorithms[row.algorithm].label, table["criterion"]
+    return (
+        f"{label}: {len(found)} settings in the order of {criterion} on the training "
         f"environments' validation sets{first}. The test accuracies, in per cent, took no part in "
         'the order but for the row marked "oracle", the one with the best worst of them.'
     )
-    return f"{caption}\n\n{tables.markdown(head, lines)}"
 
 
 def selected_options(row: Row, found) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import numpy as np
 
@@ -17,6 +18,10 @@ averaged over the colours; the effect of the colour on its own class's logit is 
 model, and so is its spread: equal accuracies alone do not show that
 (`metairm_np.analysis.decomposition`)."""
 PAPER = '; "paper" is Bae, Choi and Lee (2021), 10 trials'
+MARKUP = re.compile(  # what Markdown takes for markup: emphasis, code, HTML, links, entities
+    r"[*`~]|(?<![^\W_])_|_(?![^\W_])"
+    r"|<(?=[A-Za-z/!?])|(?<=\])[(\[]|&(?=#?\w+;)|\\(?=[!-/:-@[-`{-~])"
+)
 FACTS = ("case", "algorithm", "trial", "status", "step", "seconds")  # of a trial, in the CSV
 
 
@@ -114,8 +119,14 @@ def reading_rows(experiment, records):
     return ["algorithm", "digits", "effect of the colour", "its spread over images"], rows
 
 
+def plain(text):
+    """Return text as Markdown that shows it as it is; what has no meaning there stays."""
+    return MARKUP.sub(r"\\\g<0>", text)
+
+
 def markdown(head, rows):
     """Return a table as Markdown, its columns aligned so that it reads well as plain text too."""
+    head, *rows = [[plain(cell).replace("|", r"\|") for cell in cells] for cells in [head, *rows]]
     widths = [max(map(len, column)) for column in zip(head, *rows)]
 
     def line(cells):
@@ -191,7 +202,8 @@ def tables(study, records):
     for case, experiment in study.cases.items():
         group = [record for record in records if record["case"] == case]
         if group:
-            parts += [f"### {experiment.case_title}"] * bool(case) + [table(experiment, group)]
+            heading = [f"### {plain(experiment.case_title)}"] * bool(case)
+            parts += [*heading, table(experiment, group)]
     return "\n\n".join(parts)
 
 
@@ -201,7 +213,8 @@ def readings(study, records):
     for case, experiment in study.cases.items():
         head, rows = reading_rows(experiment, [one for one in records if one["case"] == case])
         if rows:
-            parts += [f"### {experiment.case_title}"] * bool(case) + [markdown(head, rows)]
+            heading = [f"### {plain(experiment.case_title)}"] * bool(case)
+            parts += [*heading, markdown(head, rows)]
     return "\n\n".join([READINGS, *parts, ""]) if parts else ""
 
 
@@ -216,10 +229,10 @@ def report(study, records, dtype, machine, command, images=()):
     shown = "".join(f"![{image}]({image}.svg)\n\n" for image in images)
     machine = {**machine, **files_of(study)}
     facts = "\n".join(f"- {key}: {value or 'none set'}" for key, value in machine.items())
-    trials = "\n".join(f"- {trial_line(record)}" for record in records)
-    return f"""# {study.title}
+    trials = "\n".join(f"- {plain(trial_line(record))}" for record in records)
+    return f"""# {plain(study.title)}
 
-{caption(study, records, dtype)}
+{plain(caption(study, records, dtype))}
 
 {tables(study, records)}
 

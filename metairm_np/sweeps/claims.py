@@ -69,6 +69,23 @@ class Claims:
                 self._unlock(name)
             return not free
 
+    def are_only(self, name: str) -> bool:
+        """Return whether nobody has anything but `name`, which is ours."""
+        with self.guard:
+            if self.held.keys() != {name}:
+                return False
+            if fcntl is None:
+                return True
+            try:
+                fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # all, as nobody has a part
+            except (BlockingIOError, PermissionError):
+                return False
+            place = _byte(name)
+            for start, length in ((0, place), (place + 1, 0)):  # 0 is up to the end
+                if start or length:
+                    fcntl.lockf(self.file, fcntl.LOCK_UN, length, start)
+            return True
+
     def _lock(self, name):
         if fcntl is None:
             return True

@@ -63,6 +63,20 @@ class ThisProcess(Executor):
         return future
 
 
+class Processes(ProcessPoolExecutor):
+    """Processes that Ctrl-C does not reach, also while they begin: they start with it blocked."""
+
+    def submit(self, *call, **keywords):
+        """Return the future of a call."""
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().submit(*call, **keywords)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            return super().submit(*call, **keywords)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def serial(on_trial: Callable = lambda task: None) -> Workers:
     """Return Workers that are this process.
 
@@ -123,9 +137,7 @@ def processes(jobs: int) -> Workers:
     def start():
         with threads_for(jobs):
             others = multiprocessing.active_children()
-            pool = ProcessPoolExecutor(
-                jobs, multiprocessing.get_context("spawn"), initializer=begin_worker
-            )
+            pool = Processes(jobs, multiprocessing.get_context("spawn"), initializer=begin_worker)
             try:
                 yield pool, lambda: jobs
             except BaseException:

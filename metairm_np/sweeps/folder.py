@@ -21,13 +21,13 @@ from metairm_np._storage import DamagedError
 from metairm_np.experiments.files import row_of
 from metairm_np.sweeps import claims
 from metairm_np.sweeps.identity import EARLIER, mismatch
-from metairm_np.sweeps.plan import NAME, is_plan, plan_of
+from metairm_np.sweeps.plan import NAME, is_plan, most_of, plan_of
 
 
 class Folder:
     """The files of a run folder.
 
-    config.json and machine.json: what is run and where. plan.json: what commands have asked for.
+    config.json and machine.json: what is run and where. plan.json: what is asked for.
     trials/NAME.json: a finished trial, with a checksum; NAME.params.npz: its parameters, if asked
     for; NAME.failed.json: why it failed; NAME.checkpoint.npz: its state, while it runs; *.damaged,
     *.foreign, *.earlier: what was found to be so and set aside, which is logged.
@@ -267,7 +267,10 @@ class Folder:
     def plan(
         self, rows: Iterable[str], first: int, trials: int, settings: int | None = None
     ) -> None:
-        """Add to plan.json what a command is about to do.
+        """Write into plan.json what a command is about to do.
+
+        It counts instead of what was asked for before, so that a mistaken number can be corrected;
+        but what has ended stays in the plan, and while another command is at work all of it does.
 
         Parameters
         ----------
@@ -279,19 +282,15 @@ class Folder:
         """
         with self.alone("plan.json"):
             plan = self.planned()
+            ended = [*self.names(), *(record["name"] for record in self.failures())]
+            stays = plan_of(ended) if self._claims.are_only("plan.json") else plan
             for row in rows:
-                old = plan.get(row, {})
-                plan[row] = {
-                    "first": first,
-                    "trials": max(trials, old.get("trials", 0)),
-                    "settings": None,
-                }
-                if settings is not None:
-                    plan[row]["settings"] = max(settings, old.get("settings") or 0)
+                asked = {"first": first, "trials": trials, "settings": settings}
+                plan[row] = most_of(asked, stays[row]) if row in stays else asked
             _storage.write_record(self.path / "plan.json", {"rows": plan})
 
     def planned(self) -> dict:
-        """Return what commands have asked for, a dict of row to first, trials and settings.
+        """Return what is asked for, a dict of row to first, trials and settings.
 
         If plan.json is damaged or missing, it is what there are records of.
         """

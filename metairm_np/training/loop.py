@@ -190,6 +190,7 @@ def train(
     run = run or RunOptions()
     for what, given in (("envs", envs), ("validation", validation), ("test", test)):
         _checks.environments(what, given)
+    _checks.count("n_classes", n_classes, 2)
     settings.check_for(len(envs), len(validation))
     state = first_state(settings, envs, seed, n_classes)
     audit, clock = Audit(stream(child(seed, AUDIT))), Clock()

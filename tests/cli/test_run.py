@@ -49,6 +49,10 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def stored(folder):
     """Return what is a pure function of settings and seed in each stored trial."""
     records = {}
@@ -230,9 +234,6 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 
 def test_ctrl_c_while_the_tables_are_made_is_one_sentence(run, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(conclude, "conclude_table", interrupted)
     done = run("cmnist", *SMALL, "--algorithms", "erm")
     assert done.code == 130
@@ -240,9 +241,6 @@ def test_ctrl_c_while_the_tables_are_made_is_one_sentence(run, monkeypatch):
 
 
 def test_ctrl_c_before_the_first_trial_is_one_sentence(run, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(prepare, "everything", interrupted)
     done = run("cmnist")
     assert done.code == 130
@@ -279,7 +277,8 @@ def test_a_made_up_source_needs_no_files(run):
     assert "(synthetic, vectors of 100 dimensions)" in done.out
     done = run("cmnist", *settings)
     assert done.code == 2
-    assert "knows no key 'source'" in done.err
+    sentence = "--source chooses sentences, and cmnist has none (its data are colored_mnist); "
+    assert done.err == f"error: {sentence}leave it out\n"
 
 
 @pytest.mark.parametrize(
@@ -302,7 +301,12 @@ def test_list_and_help(run, argument, expected):
         ("none.toml", "there is no file none.toml"),
         ("cmnist --algorithms irm", "unknown algorithm 'irm'; did you mean 'irmv1'"),
         ("cmnist --dtype float16", "unknown dtype 'float16'; did you mean"),
-        ("cmnist --trials 0", "--trials is 0; give a whole number >= 1"),
+        ("cmnist --trials 0", "--trials is 0; give a whole number from 1 to 100000"),
+        ("cmnist --trials 99999999999999999999", "give a whole number from 1 to 100000"),
+        (
+            "dynamics_map --trials 100000 --set n_per_env=10",
+            "trials in all, a command runs at most 1000000; give fewer --trials",
+        ),
         ("cmnist --trials x", "argument --trials: invalid int value: 'x'"),
         ("cmnist --seed -1", "seed is -1; give an integer >= 0"),
         ("cmnist --set stps=3", "--set knows no key 'stps'; did you mean 'steps'"),
@@ -311,7 +315,11 @@ def test_list_and_help(run, argument, expected):
             "algorithm 'meta_irm': inner_lr is -1; give a finite number >= 0",
         ),
         ("cmnist --set n_per_env=30000", "there are 50000 images to deal; give 25000 or fewer"),
-        ("cmnist --set train_p=[0.1]", "needs 2 or more environments, got 1"),
+        ("cmnist --set train_p=[0.1]", "mm_rex needs 2 or more environments, got 1"),
+        (
+            "cmnist --set train_p=[0.1] --algorithms erm,meta_irm",
+            "meta_irm needs 2 or more environments, got 1",
+        ),
         (
             "cmnist --set validation=0",
             "early stopping compares 2 or more validation sets, got 0",
@@ -328,7 +336,8 @@ def test_list_and_help(run, argument, expected):
         ("table6 --data-dir nowhere", "nowhere has no sst2/train.tsv"),
         ("status nowhere", "nowhere is no run folder and holds none; give one"),
         ("search cmnist", "the following arguments are required: --budget"),
-        ("search cmnist --budget 0", "--budget is 0; give a whole number >= 1"),
+        ("search figure9 --budget 1", "figure9 has no [search.meta_irm]; write one into a copy"),
+        ("search cmnist --budget 0", "--budget is 0; give a whole number from 1 to 100000"),
         ("cmnist --audit-every 0", "--audit-every is 0; give a whole number >= 1"),
         ("", "the following arguments are required: experiment"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import within
 
 from metairm_np import Environment
-from metairm_np.environments import punctuated_sst2
+from metairm_np.environments import punctuated_sst2, synthetic_digits
 from metairm_np.environments._split import EnvironmentSplit
 
 SOME = {"seed": 0, "source": "synthetic", "dimension": 8}
@@ -120,15 +120,21 @@ def test_label_noise_of_a_test_environment(make):
 
 REFUSED = [
     ({"train_p": (0.1, 1.2)}, ValueError, "train_p is 1.2; give a finite number from 0 to 1"),
-    ({"train_p": ()}, ValueError, "train_p has 0 values"),
+    ({"train_p": ()}, ValueError, "train_p is empty; give one number per training environment"),
+    ({"train_p": []}, ValueError, "train_p is empty; give one number per training environment"),
     ({"label_noise": [0.1] * 3}, ValueError, "label_noise has 3 values for 2 environments"),
     ({"label_noise": "much"}, TypeError, "label_noise is 'much'; give a number"),
     ({"n_per_env": 0}, ValueError, "n_per_env is 0; give a whole number >= 1"),
-    ({"validation": 1.0}, ValueError, "validation is 1.0; give a finite number from 0 to"),
+    ({"n_per_env": 1}, ValueError, "validation is 0.2 of n_per_env = 1 "),
+    ({"n_per_env": 1}, ValueError, "rounds to none; give a larger n_per_env, or validation = 0"),
+    ({"validation": 1.5}, ValueError, "validation is 1.5; give a finite number from 0 to 1"),
+    ({"validation": 1.0}, ValueError, "leaves none to train on; give a larger n_per_env or"),
+    ({"n_per_env": 3, "validation": 0.9}, ValueError, "validation is 0.9 of n_per_env = 3 "),
     ({"dtype": "float16"}, ValueError, "dtype is 'float16'; give float32 or float64"),
     ({"seed": "x"}, ValueError, "seed is 'x'; give an integer >= 0"),
 ]
 REFUSED_DIGITS = [
+    ({"n_classes": 1}, ValueError, "n_classes is 1; give 2, 5 or 10"),
     ({"n_classes": 3}, ValueError, "n_classes is 3; give 2, 5 or 10"),
     ({"n_classes": 5, "patch_p": 0.1}, ValueError, "defined for 2 classes only"),
     ({"n_per_env": 25_001}, ValueError, "there are 50000 images to deal; give 25000 or fewer"),
@@ -152,6 +158,15 @@ REFUSED_SENTENCES = [
 def test_refused(make, options, error, message):
     with pytest.raises(error, match=re.escape(message)):
         make(**{"seed": 0, **options})
+
+
+def test_a_trial_of_one_sample_each_has_it_to_train_on():
+    trial = synthetic_digits(0, n_per_env=1, validation=0)
+    assert [len(env) for env in trial.train] == [1, 1]
+    assert trial.validation == []
+    for empty in ([], ()):
+        with pytest.raises(ValueError, match="train_p is empty; give one number"):
+            synthetic_digits(0, train_p=empty)
 
 
 @pytest.mark.parametrize("make", ["digits", "sentences"], indirect=True)

@@ -277,10 +277,12 @@ def test_override_of_all_algorithms():
             "meta_irm.early_stopping={threshhold=1}",
             "early_stopping has no key 'threshhold'; did you mean 'threshold'",
         ),
-        ("early_stopping=3", "erm.early_stopping is 3; give a table"),
+        ("early_stopping=3", "erm.early_stopping is 3; give a table with threshold and arm, or"),
+        ("meta_irm.early_stopping=5", "with threshold and arm, or false for no rule"),
+        ("meta_irm.early_stopping=true", "meta_irm.early_stopping is True; give a table with"),
         ("meta_irm.inner_lr_hold={cap=1}", "inner_lr_hold has no gain; give one"),
         ("meta_irm.inner_lr_hold={gian=1}", "inner_lr_hold has no key 'gian'; did you mean 'gain'"),
-        ("inner_lr_hold=1", "erm.inner_lr_hold is 1; give a table"),
+        ("inner_lr_hold=1", "erm.inner_lr_hold is 1; give a table with gain"),
         ("erm.inner_lr_warmup=9", "inner_lr_warmup, inner_lr_hold, dropgrad"),
         ("erm.objective=irm", "unknown objective 'irm'; did you mean 'irmv1'"),
         ("erm.objective=[1]", r"objective is \[1\]; give one line of text"),
@@ -294,6 +296,15 @@ def test_refused_override(text, message):
 
 
 # ---- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mine.TOML", "Mine.Toml"])
+def test_a_toml_file_may_be_named_in_capitals(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('base = "cmnist"\ntitle = "mine"\n')
+    assert files.load(str(path)).title == "mine"
+    with pytest.raises(FileNotFoundError, match="there is no file none.TOML"):
+        files.load("none.TOML")
 
 
 def test_refused_name():

@@ -83,7 +83,7 @@ SEARCHES = {
 def test_shipped_searches_are_sound(name):
     study = files.load_study(name)
     if name not in SEARCHES:
-        with pytest.raises(ValueError, match=rf"{name} has no \[search.any algorithm\]; write its"):
+        with pytest.raises(ValueError, match=rf"{name} has no \[search\..*\]; write one"):
             search_space.rows(study, study.algorithms, False, 1, 0)
         return
     rows = search_space.rows(study, study.algorithms, False, 10, 0)
@@ -96,6 +96,40 @@ def test_shipped_searches_are_sound(name):
 
 SOUND = "[search.erm]\ncriterion = 'risk'\n"
 LR = "[search.erm.ranges]\nlr = "
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("steps=3", "--set steps=3 has no effect on erm, whose steps the search draws; leave it"),
+        ("erm.lr=0.1", "--set erm.lr=0.1 has no effect on erm, whose lr the search draws; leave"),
+        (
+            "meta_irm.early_stopping={threshold=0.1, arm=0.2}",
+            "whose early_stopping.threshold the search draws",
+        ),
+    ],
+)
+def test_setting_what_is_drawn_is_refused(tmp_path, monkeypatch, capsys, override, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text(
+        'base = "cmnist"\nname = "own"\n'
+        "[search]\nerm.criterion = 'risk'\nmeta_irm.criterion = 'risk'\n"
+        "erm.ranges.lr = { low = 0.1, high = 0.2 }\nerm.ranges.steps = { choices = [3] }\n"
+        "meta_irm.ranges.'early_stopping.threshold' = { low = 0.001, high = 0.002 }\n"
+    )
+    line = ["search", "own.toml", "--budget", "1", "--algorithms"]
+    for algorithms in ("erm,meta_irm", "meta_irm,erm"):
+        assert main([*line, algorithms, "--set", override]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert said in error
+    assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]
+
+
+def test_setting_what_is_not_drawn_is_taken():
+    study = files.load_study("cmnist", ["v_rex.steps=3"])
+    (row,) = search_space.rows(study, ["v_rex"], True, 1, 0)
+    search_space.check_overrides(row, ["v_rex.steps=3", "steps=3", "erm.lr=1", "n_per_env=10"])
 
 
 @pytest.mark.parametrize(
@@ -127,7 +161,10 @@ LR = "[search.erm.ranges]\nlr = "
             SOUND + "ranges.'early_stopping.arm'.choices = [1]",
             "[search.erm.ranges] knows no key 'erm.early_stopping.arm'",
         ),
-        ("", "own has no [search.any algorithm]; write its ranges into a copy of the file"),
+        (
+            "rows = ['erm', 'v_rex']",
+            "own has no [search.erm] or [search.v_rex]; write one into a copy of its file",
+        ),
     ],
 )
 def test_a_wrong_search_is_one_sentence(tmp_path, monkeypatch, capsys, text, message):

@@ -1,11 +1,14 @@
 """What figures show: panels of numbers from records, histories and parameters."""
 
 import functools
+import itertools
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from small_sweeps import SMALL
 
 from metairm_np.analysis import representations
@@ -13,6 +16,7 @@ from metairm_np.cli import main
 from metairm_np.experiments.files import load_study
 from metairm_np.reports import figures
 from metairm_np.reports.panels import Line, Panel, Results
+from metairm_np.reports.styles import METHODS, styles_of
 from metairm_np.sweeps import Contents, Folder
 
 CHANGES = {
@@ -94,6 +98,108 @@ def test_the_limits_of_a_log_axis_fit_its_lines():
     assert 1e-7 < low < 1e-6 < 1e-2 < high < 1e-1
 
 
+def lines_at(*means, places=(0.1, 0.5, 0.9), methods=("irmv1", "v_rex", "mm_rex", "erm")):
+    """Return lines of two trials around constant or given means."""
+    return [
+        Line(name, [*places], [[m - 1, m + 1] for m in np.broadcast_to(mean, len(places))], name)
+        for name, mean in zip(methods, means)
+    ]
+
+
+def test_lines_that_lie_close_get_a_panel_of_their_own():
+    levels = {"random guess": 50.0, "optimal invariant model": 75.0}
+    panel = Panel("", "$p_e$", lines_at(66, 68, 70, [90, 50, 10]), levels=levels)
+    whole, closer = figures.draw("", [panel]).axes
+    assert whole.get_ylim() == (0, 100)
+    low, high = closer.get_ylim()
+    assert 63 < low < 65 and 71 < high < 73
+    assert closer.get_title() == "closer"
+    for means in [(66, 68, [90, 50, 10]), (20, 40, 60, 80), ([90, 50, 10], [10, 50, 90], [50] * 3)]:
+        assert len(figures.draw("", [Panel("", "$p_e$", lines_at(*means))]).axes) == 1
+    crowded = Panel("5 classes", "$p_e$", lines_at(66, 68, 70))
+    *_, closer, none = figures.draw("", [crowded, Panel("", "$p_e$", lines_at(66))]).axes
+    assert closer.get_title() == "5 classes, closer"
+    assert not none.axison
+
+
+def looks(figure):
+    """Return colour and marker of each named line of a figure."""
+    found = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            line = getattr(handle, "lines", [handle])[0]
+            found.setdefault(label, set()).add((line.get_color(), line.get_marker()))
+    return found
+
+
+def test_a_method_has_one_colour_and_marker_whatever_is_beside_it():
+    names = ["irmv1", "v_rex", "mine", "other"]
+    one, two = (
+        looks(figures.draw("", [Panel("", "$p_e$", lines_at(1, 30, 60, 90, methods=methods))]))
+        for methods in (names, ["meta_irm", *names[1::-1]])
+    )
+    assert all(len(look) == 1 for look in (*one.values(), *two.values()))
+    assert one["irmv1"] == two["irmv1"] and one["v_rex"] == two["v_rex"]
+    for found in (one, two):
+        assert len({color for look in found.values() for color, _ in look}) == len(found)
+        assert len({marker for look in found.values() for _, marker in look}) == len(found)
+
+
+def test_lines_of_one_method_have_its_marker_and_differ():
+    keys = [("irmv1", f"case {n}") for n in range(4)] + [("v_rex", "V-REx"), ("irmv1", "case 0")]
+    styles = styles_of(keys)
+    assert len(styles) == 5
+    cases = [styles["irmv1", f"case {n}"] for n in range(4)]
+    assert cases[0].color == METHODS["irmv1"][0]
+    assert {style.marker for style in cases} == {METHODS["irmv1"][1]}
+    assert len({style.color for style in cases}) == len({style.linestyle for style in cases}) == 4
+
+
+def overlaps(figure):
+    """Return the pairs of texts of a rendered figure that overlap, slanted ones left out."""
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(Text)
+        if text.get_text() and text.get_visible() and not text.get_rotation() % 90
+        if text.axes is None or text.axes.axison
+    ]
+    assert len(boxes) > 10
+    legend = {text.get_text() for one in figure.legends for text in one.get_texts()}
+    boxes += [("axes", axes.get_window_extent()) for axes in figure.axes if axes.axison]
+    return [
+        (one, two)
+        for (one, box), (two, other) in itertools.combinations(boxes, 2)
+        if (two != "axes" or one in legend) and box.overlaps(other)
+    ]
+
+
+def test_the_legend_names_every_line_and_no_text_is_over_another():
+    levels = {"random guess": 50.0, "optimal invariant model": 75.0}
+    places = ["25,000 images", "12,500 images", "6,250 images"]
+    panels = [
+        Panel(title, "", lines_at(66, 68, 70, 71, places=places), levels=levels)
+        for title in ("$p_e$ = 0.1", "$p_e$ = 0.2", "$p_e$ = 0.9")
+    ]
+    for shown in (panels[:1], panels):
+        figure = figures.draw("A title of some length, two classes (smoke run)", shown)
+        figures.render(figure)
+        (legend,) = figure.legends
+        named = [text.get_text() for text in legend.get_texts()]
+        assert named == ["irmv1", "v_rex", "mm_rex", "erm", *levels]
+        assert overlaps(figure) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_study_all_of_whose_trials_diverged_is_drawn_without_a_warning(tmp_path, capsys):
+    changes = [f"--set={text}" for text in [*SMALL, "lr=1e30", "optimizer=sgd"]]
+    for name in ("figure9", "figure10", "cmnist"):
+        assert main([name, *changes, "--jobs", "1", "--out", str(tmp_path)]) == 1
+        (path,) = tmp_path.glob(f"{name}-*")
+        assert list(path.glob("*.svg"))
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith("diverged: ") and said.endswith(f"; see {path}/trials")
+
+
 @pytest.mark.slow
 def test_figure_5_is_the_table_drawn(results_of):
     _, panels = figures.make("accuracy_over_cases", results_of("table3"))
@@ -153,6 +259,9 @@ def test_crossing_map_has_each_trial_with_and_without_a_crossing(results_of):
     met = [one for one in crossings if one["step"] is not None]
     assert sum(len(axes.lines) for axes in figure.axes) == 2 * len(cases) + len(met)
     assert figures.render(figure)["png"]
+    assert overlaps(figure) == []
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["$p_e$ = 0.9"] + ["crossing"] * bool(met)  # the only p_e of the small table
 
 
 def test_figure_7_shows_the_patch_where_it_is():
@@ -169,3 +278,17 @@ def test_figure_7_shows_the_patch_where_it_is():
 def test_names_of_figures_are_known_without_matplotlib():
     code = "import sys, metairm_np.reports.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("backend", "taken"), [("foo", False), ("svg", True)])
+def test_mplbackend_may_be_anything(backend, taken):
+    code = (
+        "import os; from metairm_np.reports import figures\n"
+        "assert figures.render(figures.new_figure(1, 1))\n"
+        "import matplotlib; print(os.environ['MPLBACKEND'], matplotlib.rcParams['backend'])"
+    )
+    environment = {**os.environ, "MPLBACKEND": backend}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == backend
+    assert (done.stdout.split()[1] == backend) == taken

@@ -5,9 +5,12 @@ import io
 
 import numpy as np
 import pytest
+from small_sweeps import OPTIONS
 
+from metairm_np.cli import main
 from metairm_np.experiments import files
 from metairm_np.reports import figures, tables
+from metairm_np.reports.page import page
 from metairm_np.reports.panels import Results
 
 STUDY = files.load_study("cmnist", ["p_e=[0.9]"])  # the table's 0.1 and 0.2 come on top
@@ -129,3 +132,33 @@ def test_figure_is_the_same_bytes_each_time_and_skips_what_has_no_number(figure)
 def test_mean_of_none_and_of_one():
     assert tables.mean_and_spread(np.array([])) == "-"
     assert tables.mean_and_spread(np.array([12.34])) == "12.3"
+
+
+def test_labels_with_markup_are_shown_as_they_are():
+    for text in ("ERM (greyscale)", "p_e = 0.1", "[390, 390]", r"$\alpha$", "1 < 2", "a & b"):
+        assert tables.plain(text) == text
+    escaped = {
+        "*a* `b` ~~c~~": r"\*a\* \`b\` \~\~c\~\~",
+        "_a_ b_c __init__": r"\_a\_ b_c \_\_init\_\_",
+        "<b>x</b> <!--": r"\<b>x\</b> \<!--",
+        "[a](b) &lt;": r"[a]\(b) \&lt;",
+        r"\* \d": r"\\\* \d",
+    }
+    assert {text: tables.plain(text) for text in escaped} == escaped
+
+
+def test_a_report_escapes_what_its_file_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text(
+        'base = "cmnist"\nname = "own"\ntitle = "<i>Mine</i>"\nrows = ["erm"]\n'
+        'algorithms.erm.label = "a|b *c*"\n[cases.one]\ntitle = "`x`"\n'
+    )
+    assert main(["own.toml", *OPTIONS]) == 0
+    (path,) = (tmp_path / "runs").iterdir()
+    text = (path / "report.md").read_text()
+    assert text.startswith("# \\<i>Mine\\</i>\n\n\\<i>Mine\\</i>, ")
+    assert "### \\`x\\`" in text
+    assert "\n| a\\|b \\*c\\* " in text
+    html = page([path]).html
+    assert "&lt;i&gt;Mine&lt;/i&gt;" in html
+    assert ">a|b *c*</td>" in html

@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from small_sweeps import OPTIONS, Heard, experiment, no_root_rights, records, ru
 
 from metairm_np import _storage
 from metairm_np.cli import main
+from metairm_np.cli.status import status
 from metairm_np.sweeps.folder import Folder, npz
-from metairm_np.sweeps.plan import name_of, names_in
+from metairm_np.sweeps.plan import MOST, name_of, names_in
 
 LINE = ["cmnist", *OPTIONS, "--algorithms", "erm,v_rex"]
 
@@ -112,19 +114,83 @@ def test_npz_has_every_layer_and_the_same_bytes_each_time(tmp_path):
     assert npz(params) == npz(params)
 
 
-def test_plan_keeps_the_most_that_was_asked_for(tmp_path):
+def sizes(folder):
+    """Return first, trials and settings of each row of the plan."""
+    return {row: (*asked.values(),) for row, asked in folder.planned().items()}
+
+
+def test_the_plan_is_what_the_last_command_asked_for_but_keeps_what_has_ended(tmp_path):
     folder = Folder(tmp_path)
-    folder.plan(["erm", "v_rex"], 0, 3)
+    folder.plan(["erm", "v_rex"], 0, 1000)
+    folder.plan(["erm"], 0, 3)
+    assert sizes(folder) == {"erm": (0, 3, None), "v_rex": (0, 1000, None)}
+    assert list(names_in(folder.planned(), "erm")) == ["erm-000", "erm-001", "erm-002"]
+    folder.store("erm-004", {"name": "erm-004"})
+    folder.fail("erm-006", {"name": "erm-006"})
     folder.plan(["erm"], 0, 2)
-    folder.plan(["v_rex"], 0, 5)
-    plan = folder.planned()
-    assert names_in(plan, "erm") == ["erm-000", "erm-001", "erm-002"]
-    assert len(names_in(plan, "v_rex")) == 5
+    assert sizes(folder)["erm"] == (0, 7, None)
+    folder.plan(["erm"], 0, 9)
+    assert sizes(folder)["erm"] == (0, 9, None)
+    folder.plan(["meta_irm"], 7, 2, settings=3)
     folder.plan(["meta_irm"], 7, 2, settings=2)
-    folder.plan(["meta_irm"], 7, 1, settings=1)
-    assert names_in(folder.planned(), "meta_irm") == [
-        name_of("meta_irm", trial, s) for s in (0, 1) for trial in (7, 8)
+    assert list(names_in(folder.planned(), "meta_irm")) == [
+        name_of("meta_irm", trial, s) for trial in (7, 8) for s in (0, 1)
     ]
+
+
+def test_the_plan_of_a_command_at_work_stays(tmp_path):
+    code = (
+        "import sys; from metairm_np.sweeps.folder import Folder; folder = Folder(sys.argv[1])\n"
+        "folder.plan(['erm'], 0, int(sys.argv[2])); print(folder.planned()['erm']['trials'])"
+    )
+
+    def trials_after(n):
+        command = [sys.executable, "-c", code, str(tmp_path), str(n)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    folder = Folder(tmp_path)
+    folder.plan(["erm"], 0, 5)
+    with folder.claims():
+        assert trials_after(2) == 2  # nothing is claimed
+        folder.plan(["erm"], 0, 5)
+        assert folder.claim("erm-000")
+        assert trials_after(2) == 5
+        Folder(tmp_path).plan(["erm"], 0, 3)  # a thread of the same process
+        assert trials_after(2) == 5
+        folder.release("erm-000")
+    assert trials_after(2) == 2
+
+
+def test_a_claim_outlives_the_look_for_others(tmp_path):
+    folder = Folder(tmp_path)
+    other = (
+        "import sys; from metairm_np.sweeps.folder import Folder\n"
+        "with Folder(sys.argv[1]).reading_claims() as claimed: print(claimed('plan.json'))"
+    )
+    with folder.alone("plan.json"):
+        assert folder._claims.are_only("plan.json")
+        command = [sys.executable, "-c", other, str(tmp_path)]
+        assert subprocess.run(command, capture_output=True, text=True).stdout == "True\n"
+
+
+def test_the_status_of_an_enormous_plan_takes_no_time(tmp_path, capsys):
+    assert main([*LINE, "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.iterdir()
+    folder, mistaken = Folder(path), {"first": 0, "trials": MOST, "settings": MOST}
+    plan = {"erm": mistaken, "v_rex": {**mistaken, "settings": None}}
+    _storage.write_record(path / "plan.json", {"rows": plan})
+    with folder.claims():
+        assert folder.claim("v_rex-004")
+        began = time.perf_counter()
+        said = status(path)
+    assert time.perf_counter() - began < 5
+    rows = [line.split("|")[2:7] for line in said.splitlines() if line.startswith("| ")]
+    erm, v_rex = rows[1:]
+    assert list(map(int, erm)) == [1, 0, 0, 0, MOST**2 - 1]
+    assert list(map(int, v_rex)) == [1, 0, 0, 1, MOST - 2]
+    capsys.readouterr()
+    assert main([*LINE, "--trials", "2", "--out", str(tmp_path)]) == 0
+    assert sizes(folder) == {"erm": (0, 2, None), "v_rex": (0, 2, None)}
 
 
 def test_a_claim_keeps_other_processes_out_until_it_is_released(tmp_path):

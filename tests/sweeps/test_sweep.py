@@ -131,6 +131,14 @@ def failing(task):
     return trial.carry_out(task)
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
+def test_ctrl_c_does_not_reach_processes_from_their_start_on():
+    with processes(1).start() as (executor, _):
+        blocked = executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()
+    assert signal.SIGINT in blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 @pytest.mark.parametrize("workers", [None, processes(2)])
 def test_a_trial_that_fails_is_recorded_and_the_others_go_on(serial, tmp_path, workers):
     heard = Heard()

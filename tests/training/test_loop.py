@@ -382,6 +382,8 @@ def test_refused_for_the_data_at_hand_and_for_the_run():
     rule = StoppingRule(threshold=0.1, arm=0.2)
     with pytest.raises(ValueError, match="early stopping compares 2 or more .*, got 0"):
         train(settings(early_stopping=rule), TRIAL.train, [], 0)
+    with pytest.raises(ValueError, match="n_classes is 1; give a whole number >= 2"):
+        train(Settings("erm", steps=1), TRIAL.train, [], 0, n_classes=1)
     with pytest.raises(ValueError, match="meta_irm needs 2 or more environments, got 1"):
         train(settings("meta_irm"), TRIAL.train[:1], [], 0)
     env, pair = TRIAL.train[0], (TRIAL.train[0].x, TRIAL.train[0].y)
