@@ -29,8 +29,9 @@ from compare_frameworks import DEFAULT, HERE, Worker, machine, minimal_work
 
 from metairm_np import _storage
 from metairm_np.fast import _blas
-from metairm_np.reports.figures import MARKERS, new_figure, render
+from metairm_np.reports.figures import new_figure, render
 
+MARKERS = "osD^v"  # of the lines
 BASE = {**DEFAULT, "n": 2_500, "dtype": "float32"}
 FEW = 250  # samples in each of many environments
 
