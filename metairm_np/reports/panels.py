@@ -221,8 +221,8 @@ def similarity_after_adaptation(results):
         found.append([similarity(params, env, algorithm.settings) for env in trial.train])
     places = [f"hidden {layer + 1}" for layer in range(len(algorithm.settings.hidden))]
     places.append("classifier")
-    values = np.array(found).reshape(len(found), -1, len(places))
-    names = tested.train_names(experiment.environment) if found else []
+    names = tested.train_names(experiment.environment)
+    values = np.array(found).reshape(len(found), len(names), len(places))
     lines = [
         Line(f"environment {panel_title(one)}", places, list(values[:, e].T), name)
         for e, one in enumerate(names)
