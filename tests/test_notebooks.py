@@ -9,8 +9,8 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-import matplotlib
 import pytest
+from matplotlib import pyplot
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.ipynb"))
 
@@ -42,13 +42,13 @@ def test_notebook_runs_and_prints_what_it_says(notebook, tmp_path, monkeypatch):
     if any("metairm_np.estimator" in text for text, _ in code):
         pytest.importorskip("sklearn", reason="its last part needs the extra estimator")
     monkeypatch.chdir(tmp_path)
-    matplotlib.use("Agg")
+    pyplot.switch_backend("Agg")
     namespace = {"__name__": notebook.stem}
     for number, (text, told) in enumerate(code):
         with redirect_stdout(StringIO()) as out:
             exec(compile(text, f"{notebook.name}, cell {number}", "exec"), namespace)
         assert words(out.getvalue()) == words(told), f"cell {number}"
-    matplotlib.pyplot.close("all")
+    pyplot.close("all")
 
 
 def test_notebooks_are_committed_with_their_outputs():
