@@ -141,8 +141,8 @@ def variance(values: np.ndarray) -> np.floating:
 
 def sigma(values: np.ndarray) -> np.floating:
     """Return the population standard deviation (Eq. 5); where it is 0, its derivative is 0."""
-    squared = variance(values)  # of equal values the mean may be rounded, and this be above 0
-    return np.sqrt(squared) if squared > 0 and np.any(values != values[0]) else 0.0 * squared
+    squared = variance(values)
+    return np.sqrt(squared) if squared > 0 else 0.0 * squared
 
 
 @checked(2)

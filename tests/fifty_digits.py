@@ -65,8 +65,19 @@ CASES = (  # smooth at and around theta, and small
     "sigma_zero",
     "zero_logits",
     "saturated",
+    "two_outputs",
+    "inner_lr_zero",
+    "six_inner_steps",
+    "decimal",
+    "three_equal",
+    "sigma_zero_large_weight",
+    "huge_logits",
+    "huge_logits_classes",
+    "steps_of_irmv1",
+    "steps_of_mm_rex",
+    "200_steps",
 )
-STEPS = {"binary_linear": 10}  # how many steps of a trajectory are followed, else 1
+STEPS = {"binary_linear": 10, "200_steps": 3}  # how many of a trajectory are followed, else 1
 
 
 def numbers(array):
@@ -218,10 +229,10 @@ class Equations:
         return lambda theta: objective(theta) + mp.mpf(self.case.l2) * squared_norm(theta)
 
     def path(self, change):
-        """Take the first steps of meta-IRM, theta <- theta + change(gradient)."""
-        theta, changes = self.theta, []
+        """Take the first steps of the case's objective, theta <- theta + change(gradient)."""
+        theta, changes, objective = self.theta, [], getattr(self, self.case.objective)
         for _ in range(STEPS.get(self.case.name, 1)):
-            changes.append(change(self.grad(self.with_l2(self.meta_irm), theta)))
+            changes.append(change(self.grad(self.with_l2(objective), theta)))
             theta = tuple(p + c for p, c in zip(theta, changes[-1]))
         return changes
 

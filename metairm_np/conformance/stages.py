@@ -276,16 +276,18 @@ def scales(case, right):
 
     It is the largest entry plus the most that any entry moves under coarse rounding, over the
     coarseness. Cancellation and ill-conditioning show in it by themselves. A trajectory's steps are
-    differences of parameters; their size counts, too.
+    differences of parameters, and sigma is one of meta-losses; their size counts, too.
     """
     moved = [nudged_answers(case, seed, right) for seed in range(NUDGES)]
-    largest = {name: np.abs(part).max(initial=0) for name, part in named(case.params).items()}
+    terms = {stage: named(case.params) for stage in TRAJECTORIES}
+    if "sigma" in right:
+        terms["sigma"] = {"sigma": meta_losses(Spec(), case)["meta_losses"]}
     found = {}
     for stage, parts in right.items():
         found[stage] = {}
         for name, part in parts.items():
             shift = max(np.abs(other[stage][name] - part).max(initial=0) for other in moved) / NUDGE
-            own = largest[name] if stage in TRAJECTORIES else 0.0
+            own = np.abs(terms.get(stage, {}).get(name, 0.0)).max()
             found[stage][name] = float(f"{np.abs(part).max(initial=0) + shift + own:.3g}")
     return found
 

@@ -40,9 +40,9 @@ def solve(case, stages=None):
     return Solved(case, right, scales(case, right))
 
 
-def build(name, note, **options):
+def build(name, note, first_seed=0, **options):
     """Return the case of the first seed whose units keep away from their kinks, in float32, too."""
-    drawn = (cases.build(name, note, seed=seed, **options) for seed in range(1000))
+    drawn = (cases.build(name, note, seed=first_seed + k, **options) for k in range(1000))
     return next(case for case in drawn if margin(case) > LEAST_MARGIN)
 
 

@@ -38,8 +38,7 @@ class Backend:
         return jax.grad(lambda w: self.loss(w * f, y))(jnp.ones((), f.dtype)) ** 2
 
     def sigma(self, L):  # Eq. 5
-        # less the first, so that equal values have exactly 0: a mean of them may be rounded
-        squared = jnp.var(L - L[0])
+        squared = jnp.var(L)
         positive = (
             squared > 0
         )  # the inner where keeps the root's infinite derivative out of 0 * inf

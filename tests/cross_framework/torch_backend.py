@@ -35,9 +35,8 @@ class Backend:
         return torch.autograd.grad(self.loss(w * f, y), w, create_graph=True)[0] ** 2
 
     def variance(self, values):
-        # less the first, so that equal values have exactly 0: a mean of them may be rounded
-        offsets = values - values[0]
-        return ((offsets - offsets.mean()) ** 2).mean()
+        # values.var() may round to more than 0 for equal values: its root's gradient is then wrong
+        return ((values - values.mean()) ** 2).mean()
 
     def sigma(self, L):  # Eq. 5
         squared = self.variance(L)
