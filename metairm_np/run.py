@@ -1,4 +1,4 @@
-"""The command line: python -m metairm_np.run EXPERIMENT, paper, search, list, status or report."""
+"""The command line, see `metairm_np.cli`; until it is imported Ctrl-C is a sentence, too."""
 
 import os
 import signal

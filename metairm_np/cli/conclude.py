@@ -5,8 +5,6 @@ from metairm_np.experiments import search_space, tested
 from metairm_np.reports import figures, search, tables
 from metairm_np.training.clock import Clock
 
-BEST = 10  # settings of a search that are printed; all are in its files
-
 
 def conclude_table(contents, folder, command):
     """Write the tables of all finished trials in `folder`, print them, and draw their figures.
@@ -52,7 +50,7 @@ def conclude_search(contents, folder, command):
                 case = tables.plain(row.experiment.case_title)
                 heading = f"## {case}\n\n" if row.experiment.case else ""
                 options = search.selected_options(row, results)
-                best = search.markdown(row, results, BEST)
+                best = search.markdown(row, results, search.BEST)
                 said.append(f"{heading}{best}\n\nselected: {options}")
                 texts.append(heading + search.markdown(row, results))
         text = "\n\n".join(

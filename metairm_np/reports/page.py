@@ -26,7 +26,6 @@ REPRODUCED = (
 )
 OWN = f"<h1>Invariant Risk Minimization</h1><p>Made with metairm_np. {ACCURACIES}.</p>"
 FILES = ("report.md", "results.csv", "results.json", "search.md", "search.json")
-BEST = 10  # settings of a search that are shown
 
 
 class Page(NamedTuple):
@@ -169,7 +168,7 @@ def _search(results, contents):
         if row.name in groups:
             found = search.results(row, groups[row.name])
             title = f"<h3>{escape(row.experiment.case_title)}</h3>" * bool(row.experiment.case)
-            table = _table(*search.table_rows(row, found, BEST), search.caption(row, found))
+            table = _table(*search.table_rows(row, found, search.BEST), search.caption(row, found))
             options = escape(search.selected_options(row, found))
             parts += [title, table, f"<p>selected: <code>{options}</code></p>"]
     return parts

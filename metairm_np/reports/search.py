@@ -10,6 +10,8 @@ from metairm_np.experiments import tested
 from metairm_np.experiments.search_space import CRITERIA, Row
 from metairm_np.reports import tables
 
+BEST = 10  # settings that are printed and on the page; all are in the search's files
+
 
 def results(row: Row, records) -> list:
     """Return what a search found, the best setting first.

@@ -201,14 +201,14 @@ def run_trial(
         envs, validation = data.train, data.validation
         test = {name: data.test(name) for name in experiment.test_p}
     watched = [test[name] for name in experiment.table_p]
+    last = watched[-1]
+    painted, colours = is_painted(last, data.n_classes), data.in_each_colour(last)
 
     def reading(params):
-        """Return what the model reads of the image, in the last of the watched environments."""
-        env = watched[-1]
-        if is_painted(env, data.n_classes):
-            return {"reading": decomposition(params, env)._asdict()}
-        colours = data.in_each_colour(env)
-        return {"reading": decomposition_over(params, colours, env.y)._asdict()} if colours else {}
+        """Return what the model reads of the samples in the last of the watched environments."""
+        if painted:
+            return {"reading": decomposition(params, last)._asdict()}
+        return {"reading": decomposition_over(params, colours, last.y)._asdict()} if colours else {}
 
     began = time.perf_counter()
     result = train(

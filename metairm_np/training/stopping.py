@@ -128,9 +128,9 @@ class StoppingRule:
             smooth = running_mean(state.risks, step, risks, self.smoothing)
         early = step < self.warmup
         sigma = self._sigma(smooth, None if early else state.weights)
-        if sigma >= self.arm and self.line and (early or not state.armed):
-            if self.target_risk is None:
-                state = state._replace(weights=projection(smooth, sigma))
+        signed = self.line and self.target_risk is None
+        if signed and sigma >= self.arm and (early or not state.armed):
+            state = state._replace(weights=projection(smooth, sigma))
         state = state._replace(risks=smooth, armed=state.armed or sigma >= self.arm)
         if not early and state.armed:
             if abs(sigma) < state.best_sigma:
