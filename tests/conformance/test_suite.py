@@ -289,10 +289,10 @@ def test_a_backend_that_always_fails_could_not_run(capsys, tmp_path, monkeypatch
     (tmp_path / "broken_backend.py").write_text(
         "def value_and_grad(*args, **hyper):\n    raise OSError('no GPU')\n"
     )
-    (tmp_path / "backends.py").write_text("import broken_backend as Broken\n")
+    (tmp_path / "two_backends.py").write_text("import broken_backend as Broken\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    status, out, _ = run(capsys, "check", "backends:Broken", *FEW_CASES)
+    status, out, _ = run(capsys, "check", "two_backends:Broken", *FEW_CASES)
     assert status == 2
     assert "Could not run: no question was answered." in out
     assert "no GPU" in out
