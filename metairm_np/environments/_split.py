@@ -13,7 +13,7 @@ from metairm_np import _checks
 from metairm_np._seeds import DATA, child
 from metairm_np.environments.environment import Environment
 
-SPLIT, TEST, TRAIN = 0, 1, 2  # the data streams of a trial
+SPLIT, TEST, TRAIN, HELD_OUT = 0, 1, 2, 3  # the data streams of a trial
 
 
 class EnvironmentSplit:
@@ -47,6 +47,7 @@ class EnvironmentSplit:
         label_noise=0.25,
         n_per_env=None,
         validation=0.2,
+        validation_draws=0,
         patch_p=None,
         dtype="float64",
         sources=None,
@@ -58,6 +59,8 @@ class EnvironmentSplit:
         n_per_env = n_samples // n_envs if n_per_env is None else n_per_env
         _checks.count("n_per_env", n_per_env, 1)
         self._n_validation = held_out(validation, n_per_env, self.samples)
+        _checks.count("validation_draws", validation_draws, 0)
+        self._draws = validation_draws
         if n_envs * n_per_env > n_samples:
             raise ValueError(
                 f"n_per_env is {n_per_env} for {n_envs} environments, but there are {n_samples} "
@@ -89,25 +92,44 @@ class EnvironmentSplit:
     @cached_property
     def train(self) -> list[Environment]:
         """The training environments."""
-        return self._training("train", slice(self._n_validation, None))
+        return self._own("train", slice(self._n_validation, None))
 
     @cached_property
     def validation(self) -> list[Environment]:
         """The held-out parts of the training environments; an empty list if their share is 0."""
-        return self._training("validation", slice(self._n_validation)) if self._n_validation else []
+        if not self._n_validation:
+            return []
+        held = slice(self._n_validation)
+        return self._in_common(held) if self._draws else self._own("validation", held)
 
-    def _training(self, part, keep):
+    def _own(self, part, keep):
         """Return the kept part of the samples of each training environment."""
-        pool, n = self._pools[0], self._n_per_env
-        order = self._generator(SPLIT).permutation(len(pool[0]))
         envs = []
-        for e, p_e in enumerate(self.train_p):
-            rows = order[e * n : (e + 1) * n][keep]
-            uniforms = self._generator(TRAIN, e).random((self.n_uniforms, n))[:, keep]
-            about = {"p_e": p_e, "patch_p": self.patch_p[e], "label_noise": self.label_noise[e]}
-            name = f"{part} p_e={p_e:g}"
-            envs.append(self._environment(pool, rows, uniforms, name=name, **about))
+        for e, rows in enumerate(self._rows(keep)):
+            uniforms = self._generator(TRAIN, e).random((self.n_uniforms, self._n_per_env))
+            envs.append(self._as_in_training(e, part, rows, uniforms[:, keep]))
         return envs
+
+    def _in_common(self, keep):
+        """Return the kept parts of all, drawn as each environment draws, from the same numbers."""
+        rows = np.tile(np.concatenate(self._rows(keep)), self._draws)
+        uniforms = self._generator(HELD_OUT).random((self.n_uniforms, len(rows)))
+        return [
+            self._as_in_training(e, "validation", rows, uniforms) for e in range(self.n_envs)
+        ]
+
+    def _rows(self, keep):
+        """Return which samples of the pool are the kept part of each training environment."""
+        order = self._generator(SPLIT).permutation(len(self._pools[0][0]))
+        n = self._n_per_env
+        return [order[e * n : (e + 1) * n][keep] for e in range(self.n_envs)]
+
+    def _as_in_training(self, e, part, rows, uniforms):
+        """Return samples drawn as training environment `e` draws them."""
+        p_e = self.train_p[e]
+        about = {"p_e": p_e, "patch_p": self.patch_p[e], "label_noise": self.label_noise[e]}
+        name = f"{part} p_e={p_e:g}"
+        return self._environment(self._pools[0], rows, uniforms, name=name, **about)
 
     def in_each_colour(self, env: Environment) -> list:
         """Return the x of an environment in each colour; an empty list where there are none."""

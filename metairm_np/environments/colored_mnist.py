@@ -25,6 +25,7 @@ def colored_mnist(
     label_noise: float | Sequence[float] = 0.25,
     n_per_env: int = 25_000,
     validation: float = 0.2,
+    validation_draws: int = 0,
     patch_p: float | Sequence[float] | None = None,
     dtype: str = "float64",
 ) -> ColoredDigits:
@@ -45,6 +46,11 @@ def colored_mnist(
         Images of each training environment, its validation images included.
     validation : float in [0, 1), default 0.2
         Share of each environment's images held out for validation.
+    validation_draws : int >= 0, default 0
+        0: what is held out of an environment, as it was drawn, is its validation set. Otherwise the
+        images held out of all environments are drawn anew so many times, as each environment
+        draws, from the same random numbers for all, so that their validation risks differ hardly
+        by chance.
     patch_p : float in [0, 1] or one per environment, optional
         With it (two classes only), each image gets a patch: z' = y flipped with this probability, a
         3x3 square top left for z' = 0, 2x2 bottom right for z' = 1, in the image's colour channel.
@@ -71,6 +77,7 @@ def colored_mnist(
         label_noise=label_noise,
         n_per_env=n_per_env,
         validation=validation,
+        validation_draws=validation_draws,
         patch_p=patch_p,
         dtype=dtype,
         sources=SHA256,
@@ -84,7 +91,8 @@ class ColoredDigits(EnvironmentSplit):
     ----------
     pool, test_pool : pair
         Images (n, 14, 14) uint8 and their digits (n,).
-    seed, n_classes, train_p, label_noise, n_per_env, validation, patch_p, dtype
+    seed, n_classes, train_p, label_noise, n_per_env, validation, validation_draws, patch_p,
+    dtype
         As for `colored_mnist`.
     sources : dict, optional
         Of the images, see the attribute.

@@ -28,6 +28,7 @@ def punctuated_sst2(
     label_noise: float | Sequence[float] = 0.25,
     n_per_env: int | None = None,
     validation: float = 0.2,
+    validation_draws: int = 0,
     source: str = "glue",
     dimension: int = 100,
     data_dir: str | os.PathLike | None = None,
@@ -54,6 +55,11 @@ def punctuated_sst2(
         shared out equally.
     validation : float in [0, 1), default 0.2
         Share of each environment's sentences held out for validation.
+    validation_draws : int >= 0, default 0
+        0: what is held out of an environment, as it was drawn, is its validation set. Otherwise the
+        sentences held out of all environments are drawn anew so many times, as each environment
+        draws, from the same random numbers for all, so that their validation risks differ hardly
+        by chance.
     source : {"glue", "synthetic"}, default "glue"
         GLUE's SST-2, 67,349 phrases for training and 872 sentences for testing, with GloVe 6B
         vectors; or a made-up corpus of 4,000 and 800 that needs no file.
@@ -91,6 +97,7 @@ def punctuated_sst2(
         label_noise=label_noise,
         n_per_env=n_per_env,
         validation=validation,
+        validation_draws=validation_draws,
         dtype=dtype,
     )
 
@@ -140,7 +147,7 @@ class PunctuatedSentences(EnvironmentSplit):
     Parameters
     ----------
     sentences : Embedded
-    seed, train_p, label_noise, n_per_env, validation, dtype
+    seed, train_p, label_noise, n_per_env, validation, validation_draws, dtype
         As for `punctuated_sst2`.
 
     Attributes

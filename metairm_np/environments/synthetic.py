@@ -36,7 +36,8 @@ def synthetic_digits(
     n_test : int, default 400
         Images of a test environment.
     **options
-        n_classes, train_p, label_noise, validation, patch_p, dtype as in `colored_mnist`.
+        n_classes, train_p, label_noise, validation, validation_draws, patch_p, dtype as in
+        `colored_mnist`.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def two_features(
     train_p : sequence of float, default (0.1, 0.2, 0.3)
         p_e of each training environment.
     **options
-        label_noise, validation, dtype as in `colored_mnist`.
+        label_noise, validation, validation_draws, dtype as in `colored_mnist`.
 
     Returns
     -------
