@@ -238,7 +238,7 @@ def override(*texts):
         ("n_per_env = 7", "environment.n_per_env", 7),
         ("algorithms.meta_irm.inner_lr=2.5", "algorithms.meta_irm.inner_lr", 2.5),
         ("meta_irm.inner_lr=2.5", "algorithms.meta_irm.inner_lr", 2.5),
-        ("inner_lr_warmup=9", "algorithms.meta_irm.inner_lr_warmup", 9),
+        ("lambda_min=-5", "algorithms.mm_rex.lambda_min", -5),
         ("meta_irm.early_stopping.patience=3", "algorithms.meta_irm.early_stopping.patience", 3),
         ("erm.hidden=[4, 3]", "algorithms.erm.hidden", [4, 3]),
         ("erm.optimizer=sgd", "algorithms.erm.optimizer", "sgd"),
