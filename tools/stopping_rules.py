@@ -25,7 +25,7 @@ from metairm_np.experiments.files import load_study
 from metairm_np.reports import tables
 from metairm_np.sweeps import Contents, Folder
 from metairm_np.training import RunOptions, train
-from metairm_np.training.stopping import StoppingState, watched_risks
+from metairm_np.training.stopping import StoppingState, watched
 
 EVERY = 2
 
@@ -41,7 +41,7 @@ def history(name, case, trial):
     run = RunOptions(log_every=EVERY, audit_every=100)
     rows = train(settings, data.train, data.validation, seed, test=test, run=run).history
     for row in rows:
-        row["watched"] = watched_risks(rule, row, data.train, data.validation)
+        row["watched"] = watched(rule, row, data.train, data.validation)
     state = StoppingState()
     for row in rows:
         state = rule.update(state, row["step"], row["watched"], [])

@@ -61,6 +61,7 @@ def test_every_criterion_is_of_validation_data_alone():
         "worst_error": 0.6,
         "risk_spread": 0.2,
         "extrapolated_risk": 0.4 + 17 * 0.2,
+        "extrapolated_error": 0.4 + 17 * 0.2,
     }
     assert found == pytest.approx(expected)
 
