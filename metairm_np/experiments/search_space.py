@@ -50,8 +50,8 @@ CRITERIA = {
     "worst_error": lambda record: 1 - float(np.min(record["validation_accuracy"])),
     "risk_spread": lambda record: float(np.std(record["validation_risk"])),
     "extrapolated_risk": lambda record: extrapolated(record["validation_risk"]),
-    "extrapolated_error": lambda record: (
-        extrapolated([1 - accuracy for accuracy in record["validation_accuracy"]])
+    "extrapolated_error": lambda record: extrapolated(
+        [1 - accuracy for accuracy in record["validation_accuracy"]]
     ),
 }
 

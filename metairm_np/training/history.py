@@ -7,7 +7,7 @@ from metairm_np.training.engines import risks_and_accuracies
 
 
 def on_validation(engine, params, validation):
-    """Return each validation set's risk and accuracy, and the risks' population standard deviation."""
+    """Return each validation set's risk and accuracy, and the standard deviation of the risks."""
     if not validation:
         return {}
     risk, accuracy = risks_and_accuracies(engine, params, validation)
