@@ -113,7 +113,7 @@ def test_files_of_a_run(quick):
     assert set(keys.split()) <= meta_irm["history"][0].keys()
     with open(folder / "results.csv") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 9
+    assert len(rows) == 7 * 9
     for row in rows:
         assert float(row["test_accuracy"]) == trials[row["algorithm"]]["test_accuracy"][row["p_e"]]
     report = (folder / "report.md").read_text()
