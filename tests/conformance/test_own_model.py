@@ -139,14 +139,16 @@ def test_a_gradient_that_is_not_the_risks_is_told_first():
     assert not report.passed
 
 
-def test_float32_inside_is_not_decided():
+def test_float32_is_told():
     def single(theta, env):
         return mapped(np.float32, grad(theta, env))
 
     report = check(grad=single)
-    problems = {row.name: row.problem for row in report.wrong}
-    assert problems["meta_irm"].startswith("cannot be decided: differences of the gradient are off")
-    assert not report.passed
+    assert report.wrong == report.rows[:1]
+    assert 1e-9 < report.wrong[0].differences["env 0"] < 1e-6
+    assert "grad is not the gradient of risk in float64; nothing else was asked" in report.text()
+    report = check(grad=single, risk=lambda theta, env: np.float32(risk(theta, env)))
+    assert report.wrong[0].problem.startswith("cannot be decided: differences are off by")
 
 
 def test_noise_inside_is_told():

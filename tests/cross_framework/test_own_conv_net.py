@@ -11,6 +11,15 @@ from metairm_np.conformance.own_model import LOOK_ALIKE  # noqa: E402
 F = torch.nn.functional
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """More are slower on arrays as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class ConvNet(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -23,8 +32,9 @@ class ConvNet(torch.nn.Module):
         return self.head(h.flatten(1))
 
 
-torch.manual_seed(0)
-NET = ConvNet().double()
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    NET = ConvNet().double()
 THETA = {name: part.detach().numpy().copy() for name, part in NET.named_parameters()}
 RNG = np.random.default_rng(0)
 ENVS = [(torch.tensor(RNG.normal(size=(n, 2, 8, 8))), torch.tensor(RNG.integers(3, size=n)))
@@ -103,17 +113,3 @@ def test_a_mistake_is_rejected_and_named(name):
     assert not report.passed
     assert report.diagnosis == [name]
     assert {"grad of risk", "irmv1"} <= {row.name for row in report.rows if row.ok}
-
-
-def test_a_network_of_float32_is_not_decided():
-    def single(theta, env, scale=1.0):
-        theta = {name: part.float().requires_grad_() for name, part in tensors(theta).items()}
-        theta = {name: part.detach().requires_grad_() for name, part in theta.items()}
-        x, y = env
-        f = torch.func.functional_call(NET, theta, (x.float(),))
-        value = F.cross_entropy(scale * f, y)
-        return dict(zip(theta, torch.autograd.grad(value, list(theta.values()))))
-
-    report = check_objective(own_code(), risk, THETA, ENVS, grad=single)
-    problems = [row.problem for row in report.wrong]
-    assert any(problem.startswith("cannot be decided") for problem in problems), report.text()
