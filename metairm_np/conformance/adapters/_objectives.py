@@ -1,5 +1,7 @@
 """What both adapters share: objective functions of one's own by the names that the suite has."""
 
+import functools
+
 from metairm_np import _checks, spec
 from metairm_np.conformance.offer import NotOffered, full_name
 
@@ -21,6 +23,14 @@ def checked(objectives):
 def named(objectives):
     """Return what a report calls the backend."""
     return " and ".join(dict.fromkeys(map(full_name, objectives.values())))
+
+
+def module_of(objectives):
+    """Return the name of the module that the first objective is written in."""
+    function = next(iter(objectives.values()))
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function.__module__
 
 
 def chosen(objectives, name):

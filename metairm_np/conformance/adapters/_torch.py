@@ -25,7 +25,7 @@ class TorchModule:
         def ask(name, params, envs, **hyper):
             return self.ask(_objectives.chosen(self.objectives, name), params, envs, hyper)
 
-        ask.__module__ = next(iter(self.objectives.values())).__module__
+        ask.__module__ = _objectives.module_of(self.objectives)
         return ask
 
     def ask(self, objective, params, envs, hyper):
