@@ -226,9 +226,9 @@ def check_objective(
     if not all("scale" in inspect.signature(f).parameters for f in (risk, grad)):
         del questions["irmv1"]
     rows = [gradient_row(model)]
-    for name, asked in questions.items() if rows[0].ok else ():  # or else nothing to compare with
+    for name, (objective, hyper) in questions.items() if rows[0].ok else ():
         known = any(row.mistake for row in rows)
-        rows.append(ask(value_and_grad, model, name, *asked, diagnose=not known))
+        rows.append(ask(value_and_grad, model, name, objective, hyper, diagnose=not known))
     return ObjectiveReport(full_name(value_and_grad), rows, list(require))
 
 
