@@ -6,7 +6,7 @@ import sys
 
 from metairm_np import _checks, _storage
 from metairm_np._arguments import Parser
-from metairm_np.conformance import vectors
+from metairm_np.conformance import outputs, plain_json, vectors
 from metairm_np.conformance.offer import as_backend
 from metairm_np.conformance.stages import REQUIRED
 from metairm_np.conformance.suite import check_backend
@@ -19,6 +19,7 @@ reference.
   python -m metairm_np.conformance check mypackage.module:value_and_grad
   python -m metairm_np.conformance check mypackage.module:Backend --dtype float32 --json report.json
   python -m metairm_np.conformance generate      rewrite the golden vectors
+  python -m metairm_np.conformance generate --format json --out DIR      for any language
 """
 EPILOG = """\
 BACKEND is the function value_and_grad itself, or a module, an object or a class that has it and
@@ -59,6 +60,10 @@ def parser():
         help="the stages that may not be left out (default: %(default)s)",
     )
     c.add_argument("--json", metavar="FILE", help="also write the whole report there")
+    c.add_argument("--junit", metavar="FILE", help="also write a test for each check, JUnit XML")
+    c.add_argument(
+        "--github", action="store_true", help="also print what differs for GitHub Actions (::error)"
+    )
     c.add_argument(
         "--verbose", action="store_true", help="show the arrays of every check that differs"
     )
@@ -71,9 +76,15 @@ def parser():
             help="which version of the golden vectors (default: %(default)s)",
         )
     g.add_argument(
+        "--format",
+        choices=("npz", "json"),
+        default="npz",
+        help="npz, computed anew, or those there are as JSON, a file for each case (default: npz)",
+    )
+    g.add_argument(
         "--out",
         metavar="DIR",
-        help="folder to write to (default: the package's)",
+        help="folder to write to (default: the package's; JSON needs one)",
     )
     return p
 
@@ -122,9 +133,27 @@ def check(args):
         progress=True,
     )
     print(report.text(args.verbose))
+    if args.github:
+        for line in outputs.annotations(report, backend):
+            print(line)
     if args.json:
         _storage.write_json(args.json, report.as_dict(), indent=1)
+    if args.junit:
+        _storage.write(args.junit, outputs.junit(report))
     return 2 if not report.ran else 0 if report.passed else 1
+
+
+def generate(args):
+    """Run `generate`, and return the exit status."""
+    folder = vectors.FOLDERS[args.golden] if args.out is None else args.out
+    if args.format == "json":
+        if args.out is None:
+            raise ValueError("--format json needs a folder to write to; add --out DIR")
+        plain_json.write(folder, args.golden)
+    else:
+        vectors.write(folder, args.golden)
+    print(folder)
+    return 0
 
 
 def main(argv=None):
@@ -133,10 +162,7 @@ def main(argv=None):
     try:
         if args.command == "check":
             return check(args)
-        folder = vectors.FOLDERS[args.golden] if args.out is None else args.out
-        vectors.write(folder, args.golden)
-        print(folder)
-        return 0
+        return generate(args)
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
