@@ -174,6 +174,11 @@ class ColoredDigits(EnvironmentSplit):
         """Return the same trial without colour: same images, labels and split, x (n, 196)."""
         return self._twin(_colour=False)
 
+    @property
+    def in_colour(self) -> bool:
+        """Whether the images have their colours."""
+        return self._colour
+
     def draws(self) -> ColoredDigits:
         """Return the same trial with a `Draw` in the place of each Environment."""
         return self._twin(_environment=self._draw)
