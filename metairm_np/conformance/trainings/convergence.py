@@ -134,11 +134,7 @@ def check_results(path: str | Path, against: str, margin: float = 1.5) -> Conver
                 f"{theirs.source} has {algorithm} at p_e = {p_e}, which {reference.source} has "
                 f"not; known: {', '.join(places)}"
             )
-    samples = [
-        {key: list(trials.values()) for key, trials in some.accuracies.items()}
-        for some in (theirs, reference)
-    ]
-    rows = comparison.compare(*samples, margin)
+    rows = comparison.compare(theirs.samples, reference.samples, margin)
     return Convergence(theirs, reference, margin, rows)
 
 

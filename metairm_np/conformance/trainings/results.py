@@ -46,6 +46,11 @@ class Results(NamedTuple):
     accuracies: dict
     left_out: list
 
+    @property
+    def samples(self) -> dict:
+        """The accuracies without the trials' numbers, a list for each row and p_e."""
+        return {key: list(trials.values()) for key, trials in self.accuracies.items()}
+
 
 def read(path: str | Path) -> Results:
     """Read accuracies from a CSV or JSON file, or from a run folder.
