@@ -206,7 +206,7 @@ def test_what_cannot_be_exported_is_one_sentence(tmp_path, capsys, options, said
 def test_the_command_says_what_it_wrote(tmp_path, capsys):
     small = [part for text in SMALL for part in ("--set", text)]
     out = tmp_path / "folder" / "a.npz"
-    which = ["table2", "--case", "five", "--algorithm", "meta_irm", "--trial", "3"]
+    which = ["figure4", "--case", "gap3", "--algorithm", "meta_irm", "--trial", "3"]
     assert main(["export-trial", *which, *small, "--out", str(out)]) == 0
-    said = "table2, five-meta_irm, trial 3 of seed 0 in float64, with 6 steps"
+    said = "figure4, gap3-meta_irm, trial 3 of seed 0 in float64, with 6 steps"
     assert said in capsys.readouterr().out and out.is_file()
