@@ -193,6 +193,14 @@ def test_what_cannot_be_compared_is_one_sentence(write, monkeypatch, capsys, opt
     assert told.startswith("error: ") and told.count("\n") == 1 and said in told
 
 
+def test_a_folder_does_not_hide_the_committed_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table1").mkdir()
+    assert results.reference("table1").accuracies == committed()
+    with pytest.raises(ValueError, match="neither results.json nor"):
+        results.reference("./table1")
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "mine.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="no text in UTF-8"):

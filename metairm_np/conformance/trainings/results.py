@@ -96,6 +96,17 @@ def read(path: str | Path) -> Results:
     return _collected(rows, str(path))
 
 
+def committed_files() -> dict[str, Path]:
+    """Return the committed results by their names: experiments, tables and figures of the paper."""
+    folder = _storage.shipped("experiments") / "results"
+    found: dict[str, Path] = {}
+    for experiment, config in available().items():
+        path = folder / experiment / "results.json"
+        if path.is_file():
+            found |= dict.fromkeys([*config.get("artefacts", []), experiment], path)
+    return found
+
+
 def committed(name: str) -> Results:
     """Return the committed results of an experiment, or of a table or figure of the paper.
 
@@ -104,24 +115,20 @@ def committed(name: str) -> Results:
     ValueError
         If there are none of that name.
     """
-    configs = available()
-    names = {made: key for key, one in configs.items() for made in one.get("artefacts", [])}
-    names |= {key: key for key in configs}
-    folder = _storage.shipped("experiments") / "results"
-    there = [key for key in names if (folder / names[key] / "results.json").is_file()]
-    if name not in there:
+    files = committed_files()
+    if name not in files:
         raise ValueError(
-            f"there are no committed results of {str(name)!r}, and no such file or folder; "
-            f"{_checks.nearest(name, there)}; or name a run folder"
+            f"there are no committed results of {name!r}, and no such file or folder; "
+            f"{_checks.nearest(name, files)}; or name a run folder"
         )
-    return read(folder / names[name])._replace(source=name)
+    return read(files[name])._replace(source=name)
 
 
 def reference(against: str) -> Results:
     """Return the committed results of a name, or what is read from a path."""
-    is_name = against in available() or not Path(against).exists()
-    looks_like_path = Path(against).suffix or len(Path(against).parts) > 1
-    return committed(against) if is_name and not looks_like_path else read(against)
+    path = Path(against)
+    is_path = path.exists() or path.suffix or len(path.parts) > 1
+    return read(path) if is_path and against not in committed_files() else committed(against)
 
 
 # ---- rows ----------------------------------------------------------------------------------------
