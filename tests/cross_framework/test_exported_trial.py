@@ -139,7 +139,7 @@ def test_it_is_right_about_the_same_test_images(trial):
     assert accuracies == theirs.file["answer_test_accuracy"].tolist()
 
 
-@pytest.mark.parametrize("name", ["train1_y", "train0_rows", "noise_W0", "divided_by"])
+@pytest.mark.parametrize("name", ["train1_y", "train1_rows", "noise_W0", "divided_by"])
 def test_every_draw_counts(trial, name):
     other = TorchTrial(trial[0].path)
     if name not in other.file or np.ptp(other.file[name]) == 0:
