@@ -2,7 +2,7 @@
 
 Table 1, ten trials; Table 3; Table 4, with rules on the risk's level, too:
 
-    python tools/stopping_rules.py cmnist experiments/results/cmnist
+    python tools/stopping_rules.py constant experiments/results/constant
     python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
     python tools/stopping_rules.py table4 --kept runs/cmnist-HASH experiments/results/table4
 
