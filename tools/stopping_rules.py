@@ -4,7 +4,7 @@ Table 1, ten trials; Table 3; Table 4, with rules on the risk's level, too:
 
     python tools/stopping_rules.py constant experiments/results/constant
     python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
-    python tools/stopping_rules.py table4 --kept runs/cmnist-HASH experiments/results/table4
+    python tools/stopping_rules.py table4 --kept runs/constant-HASH experiments/results/table4
 
 Each trial has the seed of the experiment's but is trained for all its steps. The rule of all
 experiments sees every step, the others every second one. stopping_rules.json and stopping_rules.md
