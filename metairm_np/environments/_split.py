@@ -114,9 +114,7 @@ class EnvironmentSplit:
         """Return the kept parts of all, drawn as each environment draws, from the same numbers."""
         rows = np.tile(np.concatenate(self._rows(keep)), self._draws)
         uniforms = self._generator(HELD_OUT).random((self.n_uniforms, len(rows)))
-        return [
-            self._as_in_training(e, "validation", rows, uniforms) for e in range(self.n_envs)
-        ]
+        return [self._as_in_training(e, "validation", rows, uniforms) for e in range(self.n_envs)]
 
     def _rows(self, keep):
         """Return which samples of the pool are the kept part of each training environment."""

@@ -125,9 +125,7 @@ def _(s):
     "evaluate theta'_i on each environment j by itself",
 )
 def _(s):
-    def wrong(
-        right, params, envs, *args, same_env=False, pairs=None, gradient_noise=None, **given
-    ):
+    def wrong(right, params, envs, *args, same_env=False, pairs=None, gradient_noise=None, **given):
         if same_env or pairs is not None or len(envs) == 2:
             given |= {"same_env": same_env, "pairs": pairs, "gradient_noise": gradient_noise}
             return right(params, envs, *args, **given)

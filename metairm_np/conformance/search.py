@@ -1,0 +1,233 @@
+"""Which known mistakes, one or a few at once, answer everything as a backend does.
+
+A choice is a mistake with its variant or its number; the copy of the spec with the edits of all
+choices is a backend. It explains another one if it answers every question of the stages in which
+anything differs as that one does, rightly or wrongly.
+"""
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+
+from metairm_np.conformance.evidence import apart, fits, mistaken_answer
+from metairm_np.conformance.mistakes import MISTAKES, Mistake, changed_spec
+from metairm_np.conformance.stages import STAGES, TRAJECTORIES
+
+AT_ONCE = 3  # mistakes
+TRIED = 3  # of the mistakes that explain some, how many are joined with another one
+PROBES = 4  # outcomes on which every mistake is tried
+ROUNDS = 8  # in which a number is fitted
+META = {"meta_losses", "sigma", "meta_irm_first_order", "meta_irm_without_sigma", "meta_irm"}
+SHOWN = {  # by the catalogue's module, the stages in which its mistakes can show, if not in all
+    "irmv1": {"irmv1_penalties", "irmv1", "v_rex"},
+    "rex": {"v_rex", "mm_rex"},
+    "way_back": META | {"adapt"},
+    "inner_steps": META | {"adapt"},
+    "noise": META | {"adapt"},
+    "pairs": META,
+    "sigma": META,
+    "optimizers": set(TRAJECTORIES),
+    "training": set(TRAJECTORIES),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A mistake with one of its variants, or its number."""
+
+    mistake: Mistake
+    value: object = None
+
+    @property
+    def edit(self):
+        """The edit of a copy of the spec."""
+        m = self.mistake
+        return m.edit_at(self.value) if m.variants else m.edit
+
+    @property
+    def number(self):
+        """The number as text, or ""."""
+        return f"{self.mistake.number} = {self.value:.6g}" if self.mistake.number else ""
+
+    def can_show(self, stage):
+        """Return whether it can, in this stage."""
+        module = self.mistake.edit.__module__.rpartition(".")[2]
+        return stage in SHOWN.get(module, STAGES.keys() - TRAJECTORIES)
+
+
+@cache
+def choices():
+    """Return all choices of the catalogue, numbers at their typical values."""
+    return [Choice(m, v) for m in MISTAKES.values() for v in m.variants or (None,)]
+
+
+@lru_cache(maxsize=2000)
+def spec_with(*chosen):
+    """Return the copy of the spec with the mistakes in it."""
+    return changed_spec(*(choice.edit for choice in chosen))
+
+
+def explanations(evidence, wrong):
+    """Return all choices that explain what is wrong, lists of one to three, the simplest ones.
+
+    Answers that could not be used, such as errors, need not be explained.
+    """
+    wrong = sorted((o for o in wrong if o.answer is not None), key=lambda o: priority(evidence, o))
+    if not wrong:
+        return []
+    search = Search(evidence, wrong)
+    layer = [()]
+    for _ in range(AT_ONCE):
+        found, partly = search.extended(layer)
+        if found:
+            return simplest(found)
+        layer = partly[:TRIED]
+    return []
+
+
+def priority(evidence, outcome):
+    """Return the key by which outcomes are looked at: clearly wrong ones first, by stage and cost.
+
+    Trajectories come last.
+    """
+    stages = list(STAGES)
+    clear = outcome.largest > 100 * outcome.allowed
+    late = outcome.stage in TRAJECTORIES
+    return late, not clear, stages.index(outcome.stage), evidence.cost(outcome)
+
+
+def simplest(found):
+    """Return the explanations without a number, if there are any, each set of mistakes once."""
+    plain = [chosen for chosen in found if not any(c.mistake.number for c in chosen)]
+    once = {frozenset(c.mistake for c in chosen): chosen for chosen in plain or found}
+    return list(once.values())
+
+
+class Search:
+    """A search for explanations of what is wrong."""
+
+    def __init__(self, evidence, wrong):
+        self.evidence, self.wrong = evidence, wrong
+        stages = {o.stage for o in wrong}
+        right = [o for o in evidence.outcomes if o.ok and o.stage in stages]
+        self.right = sorted(right, key=lambda o: priority(evidence, o))
+
+    def extended(self, layer):
+        """Return the explanations that add a mistake to those in `layer`, and the partial ones."""
+        partly = {}
+        for chosen in layer:
+            for probe in self.probes(chosen):
+                longer = [(*chosen, choice) for choice in self.candidates(chosen, probe)]
+                found = [one for one in longer if self.all_explained(one)]
+                if found:
+                    return found, []
+                partly |= {one: self.explained(one) for one in longer}
+                if longer:
+                    break
+        best = sorted(partly, key=partly.get, reverse=True)
+        return [], [one for one in best[: 2 * TRIED] if not self.contradicted(one)]
+
+    def probes(self, chosen):
+        """Return a few outcomes that the chosen mistakes do not explain, in different stages."""
+        if chosen:
+            return [o for o in self.wrong if not self.fits(chosen, o)][:1]
+        first = list({o.stage: o for o in reversed(self.wrong)}.values())[::-1]
+        cheap = [o for o in first if o.stage not in TRAJECTORIES] or first
+        return cheap[:PROBES]
+
+    def candidates(self, chosen, probe):
+        """Return the choices that, with those made, answer the probe as the backend does.
+
+        Or, for the first choice, that give its value at least.
+        """
+        found = []
+        alone = not chosen or not self.shows(chosen, probe)
+        for choice in choices():
+            if not choice.can_show(probe.stage) or not self.shows((choice,), probe):
+                continue
+            if choice.mistake.number:
+                own = () if alone else chosen
+                choice = self.fitted(own, choice, probe)
+                if choice is None:
+                    continue
+            whole = (choice,) if alone else (*chosen, choice)
+            if self.fits(whole, probe) or (not chosen and self.fits_value(whole, probe)):
+                if choice not in found and choice not in chosen:
+                    found.append(choice)
+        return found
+
+    def fits(self, chosen, outcome):
+        """Return whether the spec with the mistakes answers as the backend does."""
+        return self.evidence.fits(spec_with(*chosen), outcome)
+
+    def fits_value(self, chosen, outcome):
+        """Return whether it gives the same objective, which is wrong, if another gradient."""
+        if not outcome.differences.get("value", 0) > 100 * outcome.allowed:
+            return False
+        solved, stage = self.evidence.solved(outcome), outcome.stage
+        answer = mistaken_answer(spec_with(*chosen), solved, stage)
+        own = {"value": solved.scales[stage]["value"]}
+        return answer is not None and apart(outcome.answer, answer, own) <= outcome.allowed
+
+    def shows(self, chosen, outcome):
+        """Return whether the spec with the mistakes does not answer rightly."""
+        return self.evidence.shows(spec_with(*chosen), outcome)
+
+    def all_explained(self, chosen):
+        """Return whether the spec with the mistakes answers all as the backend does."""
+        if any(c.mistake.number for c in chosen) and len(self.wrong) < 2:
+            return False  # a number can be fitted to any one answer
+        return all(self.fits(chosen, o) for o in self.wrong) and not self.contradicted(chosen)
+
+    def contradicted(self, chosen):
+        """Return whether the mistakes would show where the backend is right."""
+        return any(self.shows(chosen, o) for o in self.right)
+
+    def explained(self, chosen):
+        """Return how many of a few wrong outcomes the mistakes explain."""
+        cheap = [o for o in self.wrong if o.stage not in TRAJECTORIES] or self.wrong
+        return sum(self.fits(chosen, o) for o in cheap[:: len(cheap) // 12 + 1])
+
+    def fitted(self, chosen, choice, outcome):
+        """Return the choice with the number at which it answers as the backend, or None.
+
+        The number is found by Gauss-Newton steps with a difference for the derivative.
+        """
+        solved, stage = self.evidence.solved(outcome), outcome.stage
+        scale = solved.scales[stage]
+
+        def answer(value):
+            edits = [c.edit for c in chosen] + [choice.mistake.edit_at(value)]
+            return mistaken_answer.__wrapped__(changed_spec(*edits), solved, stage)  # kept nowhere
+
+        def left(parts):
+            if parts is None or any(parts[k].shape != outcome.answer[k].shape for k in scale):
+                return np.array([np.nan])
+            return np.concatenate(
+                [np.ravel((outcome.answer[k] - parts[k]) / (s or 1.0)) for k, s in scale.items()]
+            )
+
+        value, size = float(choice.value), np.inf
+        for _ in range(ROUNDS):
+            parts = answer(value)
+            r = left(parts)
+            if not np.linalg.norm(r) < 0.9 * size:  # NaN, or no progress
+                return None
+            size = np.linalg.norm(r)
+            if fits(outcome, solved, parts):
+                return self.rounded(chosen, Choice(choice.mistake, value), outcome)
+            step = 1e-4 * abs(value)
+            slope = (r - left(answer(value + step))) / step
+            if not slope @ slope > 0:
+                return None
+            value = value + float(slope @ r / (slope @ slope))
+        return None
+
+    def rounded(self, chosen, choice, outcome):
+        """Return the choice with a number of few digits, if that fits as well."""
+        for digits in (1, 2, 3, 4):
+            short = Choice(choice.mistake, float(f"{choice.value:.{digits}g}"))
+            if self.fits((*chosen, short), outcome):
+                return short
+        return choice
