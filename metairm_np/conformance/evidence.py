@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import autograd
 import numpy as np
 
+from metairm_np._autodiff import tree_map
 from metairm_np.conformance.stages import STAGES
 
 CLOSER = 0.1  # a mistake's answer has to be at least ten times as near as the right one
@@ -50,6 +52,23 @@ class Evidence:
             return True
         return apart(answer, solved.answers[stage], solved.scales[stage]) > ROOM * outcome.allowed
 
+    def value_fits(self, mistaken, outcome):
+        """Return whether a wrong copy may answer as the backend, by the objective's value alone.
+
+        That is several times as cheap as the gradient. Where it says nothing it is true.
+        """
+        if "value" not in outcome.differences:
+            return True
+        solved, stage = self.solved(outcome), outcome.stage
+        own = {"value": solved.scales[stage]["value"]}
+        answer = mistaken_value(mistaken, solved, stage)
+        if answer is None:
+            return False
+        if not np.isfinite(outcome.answer["value"]):
+            return not np.isfinite(answer["value"])
+        left = apart(outcome.answer, answer, own)
+        return left <= max(ROOM * outcome.allowed, LEFT * outcome.differences["value"])
+
     def cost(self, outcome):
         """Return about how expensive it is to ask for an outcome once more."""
         case = self.solved(outcome).case
@@ -69,6 +88,28 @@ def mistaken_answer(mistaken, solved, stage):
             return {key: np.asarray(part, np.float64) for key, part in answer.items()}
     except Exception:
         return None
+
+
+class Forward:
+    """Stands for autograd where only values are needed: the outer gradient is left at 0."""
+
+    grad = staticmethod(autograd.grad)
+    make_hvp = staticmethod(autograd.make_hvp)
+
+    @staticmethod
+    def value_and_grad(objective):
+        """Return the function of params that gives the value, and zeros for the gradient."""
+        return lambda params: (objective(params), tree_map(np.zeros_like, params))
+
+
+@lru_cache(maxsize=100_000)
+def mistaken_value(mistaken, solved, stage):
+    """Return what `mistaken_answer` does, with a gradient that may be 0."""
+    mistaken.autograd = Forward
+    try:
+        return mistaken_answer.__wrapped__(mistaken, solved, stage)
+    finally:
+        mistaken.autograd = autograd
 
 
 def apart(answer, other, scales):

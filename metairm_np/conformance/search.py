@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from metairm_np.conformance.evidence import apart, fits, mistaken_answer
+from metairm_np.conformance.evidence import apart, fits, mistaken_answer, mistaken_value
 from metairm_np.conformance.mistakes import MISTAKES, Mistake, changed_spec
 from metairm_np.conformance.stages import STAGES, TRAJECTORIES
 
@@ -132,9 +132,13 @@ class Search:
         """Return a few outcomes that the chosen mistakes do not explain, in different stages."""
         if chosen:
             return [o for o in self.wrong if not self.fits(chosen, o)][:1]
-        first = list({o.stage: o for o in reversed(self.wrong)}.values())[::-1]
-        cheap = [o for o in first if o.stage not in TRAJECTORIES] or first
-        return cheap[:PROBES]
+        groups: dict = {}
+        for o in self.wrong:
+            late = o.stage in TRAJECTORIES
+            group = "meta" if o.stage in META - {"meta_irm"} | {"adapt"} else o.stage
+            if not late or all(g in TRAJECTORIES for g in groups):
+                groups.setdefault(group, o)
+        return list(groups.values())[:PROBES]
 
     def candidates(self, chosen, probe):
         """Return the choices that, with those made, answer the probe as the backend does.
@@ -144,7 +148,11 @@ class Search:
         found = []
         alone = not chosen or not self.shows(chosen, probe)
         for choice in choices():
-            if not choice.can_show(probe.stage) or not self.shows((choice,), probe):
+            if not choice.can_show(probe.stage):
+                continue
+            if alone and not choice.mistake.number and not self.value_fits((choice,), probe):
+                continue
+            if not self.may_show(choice, probe):
                 continue
             if choice.mistake.number:
                 own = () if alone else chosen
@@ -160,6 +168,24 @@ class Search:
     def fits(self, chosen, outcome):
         """Return whether the spec with the mistakes answers as the backend does."""
         return self.evidence.fits(spec_with(*chosen), outcome)
+
+    def value_fits(self, chosen, outcome):
+        """Return whether the objective's value does not speak against the mistakes."""
+        return self.evidence.value_fits(spec_with(*chosen), outcome)
+
+    def may_show(self, choice, outcome):
+        """Return whether a mistake alone is seen in an outcome.
+
+        One with a number has to be seen in the value where the backend is wrong in the value, and
+        nowhere else.
+        """
+        if not choice.mistake.number or "value" not in outcome.differences:
+            return self.shows((choice,), outcome)
+        solved, stage = self.evidence.solved(outcome), outcome.stage
+        answer = mistaken_value(spec_with(choice), solved, stage)
+        own = {"value": solved.scales[stage]["value"]}
+        shown = answer is None or apart(answer, solved.answers[stage], own) > outcome.allowed
+        return shown == (not outcome.differences["value"] <= outcome.allowed)
 
     def fits_value(self, chosen, outcome):
         """Return whether it gives the same objective, which is wrong, if another gradient."""

@@ -90,6 +90,11 @@ def inner_gradient(s, change):
     inner_steps(s, lambda k: moved(k, tree_map(change, k.g, k.m)))
 
 
+def combined(a, b, factor):
+    """Return a + factor b."""
+    return tree_map(lambda p, q: p + factor * q, a, b)
+
+
 def norm(params):
     """Return ||params||, 0 with derivative 0 where all is 0."""
     squared = squared_norm(params)

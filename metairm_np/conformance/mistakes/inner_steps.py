@@ -60,7 +60,7 @@ def _(s):
     "inner learning rate scaled",
     "the inner steps are c times as long as they should be",
     "take each step with alpha",
-    variants=(0.5, 2.0),
+    variants=(0.5,),
     number="c",
 )
 def _(s, c):

@@ -195,7 +195,7 @@ def _(s):
     "another momentum",
     "SGD's momentum is a constant, not the one that is given",
     "use the optimizer's momentum",
-    variants=(0.9, 0.7),
+    variants=(0.9,),
     number="momentum",
 )
 def _(s, m):

@@ -44,7 +44,7 @@ def _(s):
     "label smoothing",
     "the loss is (1 - c) times the cross-entropy and c times its mean over all classes",
     "use the labels as they are (label_smoothing=0)",
-    variants=(0.1, 0.2),
+    variants=(0.1,),
     number="c",
 )
 def _(s, c):
@@ -60,7 +60,7 @@ def _(s, c):
     "focal loss",
     "each sample's loss is weighed by (1 - p)^g, p the probability of its label",
     "weigh all samples alike",
-    variants=(2.0, 1.0),
+    variants=(2.0,),
     number="g",
 )
 def _(s, g):
@@ -105,7 +105,7 @@ def _(s):
     "loss scaled",
     "the risk is c times the mean cross-entropy: 1/2, say, or the base 2 of the logarithm",
     "take the mean of the natural logarithms",
-    variants=(0.5, 1 / np.log(2)),
+    variants=(0.5,),
     number="c",
 )
 def _(s, c):

@@ -80,7 +80,7 @@ def _(s):
     "lambda scaled",
     "sigma is added with c lambda: c = 1/2, say, of a variance halved",
     "add lambda sigma",
-    variants=(0.5, 0.1),
+    variants=(0.5,),
     number="c",
 )
 def _(s, c):
@@ -166,7 +166,7 @@ def _(s):
     "epsilon under sigma's root",
     "sigma is sqrt(variance + epsilon), which keeps its derivative finite at 0",
     "take 0 as the derivative there, with a condition or a double where",
-    variants=(1e-8, 1e-12),
+    variants=(1e-8,),
     number="epsilon",
 )
 def _(s, epsilon):

@@ -99,7 +99,7 @@ def _(s):
     "learning rate scaled",
     "each step is c times as long",
     "use the optimizer's lr",
-    variants=(0.5, 2.0),
+    variants=(0.5,),
     number="c",
 )
 def _(s, c):

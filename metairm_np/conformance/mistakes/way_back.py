@@ -6,6 +6,7 @@ import autograd.numpy as np
 from metairm_np._autodiff import tree_map
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 from metairm_np.conformance.mistakes.edits import (
+    combined,
     from_step,
     inner_gradient,
     inner_steps,
@@ -159,7 +160,7 @@ def _(s):
     "second-order term scaled",
     "the way back through an inner step takes v - c alpha H v, with a factor of 1/2, say",
     "use v - alpha H v",
-    variants=(0.5, 2.0),
+    variants=(0.5,),
     number="c",
 )
 def _(s, c):
@@ -234,7 +235,7 @@ def _(s, r):
     "Hessian-vector product by forward differences",
     "(grad R(theta + h v) - grad R(theta)) / h stands for H v",
     "differentiate the inner gradient, which costs as much and is exact",
-    variants=(1e-4, 1e-2),
+    variants=(1e-4,),
     number="h",
 )
 def _(s, h):
@@ -280,8 +281,3 @@ def conjugate_gradients(A, b, iterations):
         size, before = dot(r, r), size
         d = combined(r, d, size / before)
     return x
-
-
-def combined(a, b, factor):
-    """Return a + factor b."""
-    return tree_map(lambda p, q: p + factor * q, a, b)
