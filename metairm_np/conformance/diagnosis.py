@@ -47,9 +47,9 @@ def diagnosis(evidence):
         findings += found
         remaining = unexplained(remaining, found)
     findings += (
-        wrong_equations(evidence, remaining)
+        with_rounded_sigma(evidence, remaining)
+        or wrong_equations(evidence, remaining)
         or in_lower_precision(evidence, remaining)
-        or with_rounded_sigma(evidence, remaining)
     )
     for finding in findings:
         finding.explains = [f"{o.case}/{o.stage}" for o in finding.explains]
@@ -78,7 +78,13 @@ def wrong_equations(evidence, remaining):
     found = explanations(evidence, remaining)
     if not found:
         return []
-    chosen, alike = found[0], [" + ".join(c.mistake.name for c in other) for other in found[1:]]
+    chosen = found[0]
+    remedies = {c.mistake.remedy for c in chosen}
+    alike = [
+        " + ".join(c.mistake.name for c in other)
+        for other in found[1:]
+        if {c.mistake.remedy for c in other} != remedies  # or else it makes no difference
+    ]
     whole, findings = spec_with(*chosen), []
     explained = [o for o in remaining if evidence.fits(whole, o)]
     for choice in chosen:
@@ -95,7 +101,7 @@ def with_rounded_sigma(evidence, remaining):
     0. Which multiple of the right gradient comes out cannot be predicted.
     """
     rounded = [o for o in remaining if is_multiple_of_right(evidence, o)]
-    rest = unexplained(remaining, [Finding("", "", "", rounded)])
+    rest = [o for o in remaining if o not in rounded]
     found = wrong_equations(evidence, rest) if rounded else []
     if not rounded or (rest and not found):
         return []
@@ -123,6 +129,8 @@ def is_multiple_of_right(evidence, outcome):
         np.concatenate([np.ravel(answer[key]) for key in right if key != "value"])
         for answer in (outcome.answer, right)
     )
+    if not np.isfinite(a).all() or not b.any():
+        return False
     c = a @ b / (b @ b)
     return np.abs(a - c * b).max() <= ROOM * outcome.allowed * np.abs(b).max() * max(1.0, abs(c))
 

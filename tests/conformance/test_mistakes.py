@@ -3,6 +3,7 @@
 import conformance_tables
 import numpy as np
 import pytest
+from held_out.to_catch import HELD_OUT, TO_CATCH
 
 from metairm_np import Environment, spec
 from metairm_np.conformance import check_backend, vectors
@@ -10,12 +11,26 @@ from metairm_np.conformance.mistakes import MISTAKES, changed_spec
 from metairm_np.conformance.stages import answers
 
 ASKED = {  # by the catalogue's module, what is enough to tell its mistakes from all others
-    "network": "classes_4_square l2 noise zero_logits zero_hidden_inputs saturated",
-    "baselines": "binary_2_layers classes_4_square",
-    "meta": "unbalanced_pairs l2_2_inner_steps noise_2_inner_steps sigma_zero",
+    "risk": "classes_4_square l2 zero_logits saturated unequal_sizes",
+    "network": "classes_4_square binary_2_layers zero_hidden_inputs",
+    "norm": "classes_4_square l2 l2_2_inner_steps",
+    "environments": "unequal_sizes large_environments",
+    "irmv1": "binary_2_layers classes_4_square small_weights",
+    "rex": "binary_2_layers small_weights",
+    "way_back": "binary_2_layers l2_2_inner_steps noise_2_inner_steps",
+    "inner_steps": "binary_2_layers l2_2_inner_steps inner_l2 unequal_sizes",
+    "noise": "noise noise_2_inner_steps",
+    "pairs": "unbalanced_pairs l2_2_inner_steps same_environment unequal_sizes",
+    "sigma": "unbalanced_pairs l2_2_inner_steps small_weights sigma_zero",
     "optimizers": "l2",
+    "training": "l2",
 }
-VARIANTS = [(name, k) for name, known in MISTAKES.items() for k in range(len(known.edits()))]
+VARIANTS = [
+    pytest.param(name, k, id=f"{name}-{k}")
+    for name, known in MISTAKES.items()
+    for k in range(len(known.edits()))
+    if k == 0 or not known.number
+]
 
 
 def backwards(given):
@@ -42,8 +57,15 @@ class Backwards:
         return call
 
 
+def wrong_copy(mistake, k):
+    """Return the spec with a mistake, a number in it not being one that the fit begins with."""
+    if not mistake.number:
+        return mistake.backends()[k]
+    return changed_spec(mistake.edit_at(0.75 * mistake.variants[k]))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "k"), VARIANTS, ids=[f"{name}-{k}" for name, k in VARIANTS])
+@pytest.mark.parametrize(("name", "k"), VARIANTS)
 def test_a_mistake_is_named_and_no_other(name, k):
     """The backend is the catalogue's own copy of the spec, but it rounds differently.
 
@@ -52,11 +74,20 @@ def test_a_mistake_is_named_and_no_other(name, k):
     in test_bug_zoo.py.
     """
     room = MISTAKES[name].edit.__module__.split(".")[-1]
-    functions = ["value_and_grad"] + ["train_steps"] * (room == "optimizers")
-    backend = Backwards(MISTAKES[name].backends()[k], functions)
+    functions = ["value_and_grad"] + ["train_steps"] * MISTAKES[name].of_training
+    backend = Backwards(wrong_copy(MISTAKES[name], k), functions)
     report = check_backend(backend, cases=ASKED[room].split())
     assert not report.passed
     assert report.diagnosis == [name]
+    if not MISTAKES[name].number:
+        assert report.findings[0].alike == []
+
+
+def test_the_catalogue_has_what_was_to_be_caught_but_for_what_is_held_out():
+    listed = {*TO_CATCH} - {"computes in half precision"}  # told by its size, not by an equation
+    assert len(TO_CATCH) == len({*TO_CATCH})
+    assert {*HELD_OUT} == listed - MISTAKES.keys()
+    assert len(MISTAKES) >= 160
 
 
 def test_a_copy_without_changes_is_the_spec():

@@ -75,7 +75,8 @@ def _(s):
 @mistake(
     "last inner step without its graph",
     "the graph is cut at the last inner step alone, where a loop ends with a step of its own",
-    "keep the graph of every inner step, the last one too",
+    "keep the inner gradient's graph: torch.autograd.grad(..., create_graph=True), jax.grad inside "
+    "jax.grad",
 )
 def _(s):
     def wrong(right, objective, params, lr, inner_steps=1, **given):
