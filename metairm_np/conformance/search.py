@@ -10,12 +10,18 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from metairm_np.conformance.evidence import apart, fits, mistaken_answer, mistaken_value
+from metairm_np.conformance.evidence import (
+    LEFT,
+    ROOM,
+    apart,
+    mistaken_answer,
+    mistaken_value,
+)
 from metairm_np.conformance.mistakes import MISTAKES, Mistake, changed_spec
 from metairm_np.conformance.stages import STAGES, TRAJECTORIES
 
 AT_ONCE = 3  # mistakes
-TRIED = 3  # of the mistakes that explain some, how many are joined with another one
+TRIED = 2  # of the mistakes that explain some, how many are joined with another one
 PROBES = 4  # outcomes on which every mistake is tried
 ROUNDS = 8  # in which a number is fitted
 META = {"meta_losses", "sigma", "meta_irm_first_order", "meta_irm_without_sigma", "meta_irm"}
@@ -147,22 +153,20 @@ class Search:
         """
         found = []
         alone = not chosen or not self.shows(chosen, probe)
+        before = () if alone else chosen
         for choice in choices():
             if not choice.can_show(probe.stage):
                 continue
-            if alone and not choice.mistake.number and not self.value_fits((choice,), probe):
-                continue
-            if not self.may_show(choice, probe):
-                continue
             if choice.mistake.number:
-                own = () if alone else chosen
-                choice = self.fitted(own, choice, probe)
-                if choice is None:
-                    continue
-            whole = (choice,) if alone else (*chosen, choice)
-            if self.fits(whole, probe) or (not chosen and self.fits_value(whole, probe)):
-                if choice not in found and choice not in chosen:
-                    found.append(choice)
+                seen = self.may_show(choice, probe)
+                choice = self.fitted(before, choice, probe) if seen else None
+            if choice is None or choice in found or choice in chosen:
+                continue
+            whole = (*before, choice)
+            if self.value_fits(whole, probe) and (
+                self.fits(whole, probe) or (not chosen and self.fits_value(whole, probe))
+            ):
+                found.append(choice)
         return found
 
     def fits(self, chosen, outcome):
@@ -174,12 +178,11 @@ class Search:
         return self.evidence.value_fits(spec_with(*chosen), outcome)
 
     def may_show(self, choice, outcome):
-        """Return whether a mistake alone is seen in an outcome.
+        """Return whether a mistake with a number alone may be seen in an outcome.
 
-        One with a number has to be seen in the value where the backend is wrong in the value, and
-        nowhere else.
+        It has to be seen in the value where the backend is wrong in the value, and nowhere else.
         """
-        if not choice.mistake.number or "value" not in outcome.differences:
+        if "value" not in outcome.differences:
             return self.shows((choice,), outcome)
         solved, stage = self.evidence.solved(outcome), outcome.stage
         answer = mistaken_value(spec_with(choice), solved, stage)
@@ -218,42 +221,44 @@ class Search:
     def fitted(self, chosen, choice, outcome):
         """Return the choice with the number at which it answers as the backend, or None.
 
-        The number is found by Gauss-Newton steps with a difference for the derivative.
+        The number is found by Gauss-Newton steps with a difference for the derivative, until it
+        comes no nearer.
         """
         solved, stage = self.evidence.solved(outcome), outcome.stage
-        scale = solved.scales[stage]
+        scale, enough = solved.scales[stage], ROOM * outcome.allowed
+        if outcome.answer.keys() != scale.keys():
+            return None
 
-        def answer(value):
+        def left(value):
             edits = [c.edit for c in chosen] + [choice.mistake.edit_at(value)]
-            return mistaken_answer.__wrapped__(changed_spec(*edits), solved, stage)  # kept nowhere
-
-        def left(parts):
+            parts = uncached(changed_spec(*edits), solved, stage)
             if parts is None or any(parts[k].shape != outcome.answer[k].shape for k in scale):
                 return np.array([np.nan])
             return np.concatenate(
                 [np.ravel((outcome.answer[k] - parts[k]) / (s or 1.0)) for k, s in scale.items()]
             )
 
-        value, size = float(choice.value), np.inf
-        for _ in range(ROUNDS):
-            parts = answer(value)
-            r = left(parts)
-            if not np.linalg.norm(r) < 0.9 * size:  # NaN, or no progress
+        value, best, size = float(choice.value), None, np.inf
+        with np.errstate(all="ignore"):
+            for _ in range(ROUNDS):
+                r = left(value)
+                if not np.abs(r).max() < 0.9 * size:  # NaN, or no progress
+                    break
+                best, size = value, np.abs(r).max()
+                step = 1e-4 * abs(value)
+                slope = (r - left(value + step)) / step
+                if size <= enough or not slope @ slope > 0:
+                    break
+                value = value + float(slope @ r / (slope @ slope))
+            if best is None or size > max(enough, LEFT * outcome.largest):
                 return None
-            size = np.linalg.norm(r)
-            if fits(outcome, solved, parts):
-                return self.rounded(chosen, Choice(choice.mistake, value), outcome)
-            step = 1e-4 * abs(value)
-            slope = (r - left(answer(value + step))) / step
-            if not slope @ slope > 0:
-                return None
-            value = value + float(slope @ r / (slope @ slope))
-        return None
+            for digits in (1, 2, 3, 4):
+                short = float(f"{best:.{digits}g}")
+                if np.abs(left(short)).max() <= max(enough, 2 * size):
+                    return Choice(choice.mistake, short)
+        return Choice(choice.mistake, best)
 
-    def rounded(self, chosen, choice, outcome):
-        """Return the choice with a number of few digits, if that fits as well."""
-        for digits in (1, 2, 3, 4):
-            short = Choice(choice.mistake, float(f"{choice.value:.{digits}g}"))
-            if self.fits((*chosen, short), outcome):
-                return short
-        return choice
+
+def uncached(mistaken, solved, stage):
+    """Return what `mistaken_answer` does, and do not keep it."""
+    return mistaken_answer.__wrapped__(mistaken, solved, stage)
