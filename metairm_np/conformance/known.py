@@ -47,11 +47,9 @@ def what_is_known(evidence):
     facts = [f"the first wrong stage is {stage}"]
     first = [o for o in answered if o.stage == stage]
     right = [o for o in evidence.outcomes if o.ok and o.stage == stage]
-    facts += [
-        where(evidence, first, right, stage),
-        sizes(answered),
-        *in_other_dtype(evidence, first),
-    ]
+    facts.append(where(evidence, first, right, stage))
+    facts += [sizes(answered)] if answered[0].differences else []
+    facts += in_other_dtype(evidence, first)
     if unusable:
         facts.append(f"{len(unusable)} checks have no usable answer: {unusable[0].problem}")
     lines = ["What is known:"]

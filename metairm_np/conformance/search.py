@@ -22,7 +22,16 @@ from metairm_np.conformance.stages import STAGES, TRAJECTORIES
 
 AT_ONCE = 3  # mistakes
 TRIED = 2  # of the mistakes that explain some, how many are joined with another one
-PROBES = 4  # outcomes on which every mistake is tried
+PROBES = 5  # outcomes on which every mistake is tried
+ALIKE = {  # stages in which the same mistakes show, mostly
+    "logits": "risk",
+    "gradient": "risk",
+    "erm": "risk",
+    "irmv1_penalties": "irmv1",
+    "adapt": "meta_losses",
+    "sigma": "meta_irm",
+    "meta_irm_first_order": "meta_irm",
+}
 ROUNDS = 8  # in which a number is fitted
 META = {"meta_losses", "sigma", "meta_irm_first_order", "meta_irm_without_sigma", "meta_irm"}
 SHOWN = {  # by the catalogue's module, the stages in which its mistakes can show, if not in all
@@ -140,10 +149,8 @@ class Search:
             return [o for o in self.wrong if not self.fits(chosen, o)][:1]
         groups: dict = {}
         for o in self.wrong:
-            late = o.stage in TRAJECTORIES
-            group = "meta" if o.stage in META - {"meta_irm"} | {"adapt"} else o.stage
-            if not late or all(g in TRAJECTORIES for g in groups):
-                groups.setdefault(group, o)
+            if o.stage not in TRAJECTORIES or all(stage in TRAJECTORIES for stage in groups):
+                groups.setdefault(ALIKE.get(o.stage, o.stage), o)
         return list(groups.values())[:PROBES]
 
     def candidates(self, chosen, probe):
