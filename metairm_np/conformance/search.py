@@ -125,6 +125,8 @@ class Search:
     def __init__(self, evidence, wrong):
         self.evidence, self.wrong = evidence, wrong
         stages = {o.stage for o in wrong}
+        if stages & {*TRAJECTORIES}:
+            stages |= {*TRAJECTORIES}  # the same loop takes the steps of all optimizers
         right = [o for o in evidence.outcomes if o.ok and o.stage in stages]
         self.right = sorted(right, key=lambda o: priority(evidence, o))
 

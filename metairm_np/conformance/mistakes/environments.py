@@ -119,10 +119,10 @@ def batches(s, size, whole):
 
 @mistake(
     "mean of minibatch means",
-    "the risk is the mean of the means over minibatches of 8, 10, 16, 20, 32, 50 or 64 samples, of "
+    "the risk is the mean of the means over minibatches of 8, 16, 20, 32, 50 or 64 samples, of "
     "which the last is shorter",
     "weigh the minibatches by their numbers of samples",
-    variants=(8, 10, 16, 20, 32, 50, 64),
+    variants=(8, 16, 20, 32, 50, 64),
 )
 def _(s, size):
     batches(s, size, False)
@@ -130,9 +130,9 @@ def _(s, size):
 
 @mistake(
     "last minibatch dropped",
-    "the risk is that of the whole minibatches of 8, 10, 16, 20, 32, 50 or 64 samples (drop_last)",
+    "the risk is that of the whole minibatches of 8, 16, 20, 32, 50 or 64 samples (drop_last)",
     "use all samples",
-    variants=(8, 10, 16, 20, 32, 50, 64),
+    variants=(8, 16, 20, 32, 50, 64),
 )
 def _(s, size):
     batches(s, size, True)

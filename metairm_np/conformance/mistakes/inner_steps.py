@@ -85,7 +85,7 @@ def _(s):
     "the gradient of an inner step is scaled down to the norm c where it is longer, as by "
     "clip_grad_norm_",
     "do not clip in the inner steps",
-    variants=(1.0, 0.25),
+    variants=(0.25, 0.05),
     number="c",
 )
 def _(s, c):

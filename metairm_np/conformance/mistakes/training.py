@@ -68,7 +68,7 @@ def _(s):
     "gradient clipped before the step",
     "the meta-gradient is scaled down to the norm c where it is longer",
     "take the step along the gradient itself",
-    variants=(1.0, 0.25),
+    variants=(0.25, 1.0),
     number="c",
 )
 def _(s, c):
