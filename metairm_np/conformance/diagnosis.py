@@ -222,7 +222,7 @@ def in_lower_precision(evidence, remaining):
     ratios = {}
     functions = {STAGES[o.stage].needs for o in remaining}
     asked = [o for o in evidence.outcomes if STAGES[o.stage].needs in functions]
-    for o in some([o for o in asked if o.stage not in TRAJECTORIES]):
+    for o in some([o for o in asked if o.stage not in (*TRAJECTORIES, "risk")]):  # it may be apart
         ratios.setdefault(o.stage, []).append(o.largest / max(single(evidence, o), 2.0**-27))
     middle = [float(np.median(found)) for found in ratios.values()]
     if evidence.dtype == "float64" and middle:

@@ -18,6 +18,8 @@ def options(case: Case):
     equal = all(np.array_equal(env.x, case.envs[0].x) for env in case.envs[1:])
     biased = case.params[-1][0].shape[1] > 1
     return {
+        "environments are not equal": not equal,
+        "environments are equal": equal,
         "inner_steps > 1": meta.get("inner_steps", 1) > 1,
         "inner_steps = 1": meta.get("inner_steps", 1) == 1,
         "pairs is given": "pairs" in meta,
@@ -33,8 +35,6 @@ def options(case: Case):
         "there are more than two environments": len(sizes) > 2,
         "environments have different numbers of samples": len({*sizes}) > 1,
         "an environment has more than 30 samples": max(sizes) > 30,
-        "environments are not equal": not equal,
-        "environments are equal": equal,
     }
 
 
@@ -68,7 +68,7 @@ def where(evidence, wrong, right, stage):
     shared = [text for text in said[0] if all(known[text] for known in said)]
     exactly = [text for text in shared if not any(known[text] for known in unsaid)]
     if exactly:
-        return f"{stage} is wrong exactly where {exactly[0]}"
+        return f"{stage} is wrong exactly where {', which is where '.join(exactly[:2])}"
     both = [
         f"{one} and {other}"
         for k, one in enumerate(shared)

@@ -139,7 +139,8 @@ class Search:
                 found = [one for one in longer if self.all_explained(one)]
                 if found:
                     return found, []
-                partly |= {one: self.explained(one) for one in longer}
+                least = self.explained(chosen) if chosen else -1  # a value alone may be explained
+                partly |= {one: n for one in longer if (n := self.explained(one)) > least}
                 if longer:
                     break
         best = sorted(partly, key=partly.get, reverse=True)

@@ -25,13 +25,6 @@ ASKED = {  # by the catalogue's module, what is enough to tell its mistakes from
     "optimizers": "l2",
     "training": "l2",
 }
-UNSEEN = [("AMSGrad", 1)]  # in ten steps no uncorrected second moment becomes smaller
-VARIANTS = [
-    pytest.param(name, k, id=f"{name}-{k}")
-    for name, known in MISTAKES.items()
-    for k in range(len(known.edits()))
-    if (k == 0 or not known.number) and (name, k) not in UNSEEN
-]
 
 
 def backwards(given):
@@ -58,16 +51,16 @@ class Backwards:
         return call
 
 
-def wrong_copy(mistake, k):
-    """Return the spec with a mistake, a number in it not being one that the fit begins with."""
+def wrong_copy(mistake):
+    """Return the spec with a mistake, a number in it not being the one that the fit begins with."""
     if not mistake.number:
-        return mistake.backends()[k]
-    return changed_spec(mistake.edit_at(0.75 * mistake.variants[k]))
+        return mistake.backends()[0]
+    return changed_spec(mistake.edit_at(0.75 * mistake.variants[0]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "k"), VARIANTS)
-def test_a_mistake_is_named_and_no_other(name, k):
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_named_and_no_other(name):
     """The backend is the catalogue's own copy of the spec, but it rounds differently.
 
     So this shows that each mistake is seen in these cases, that no two look alike, and that a
@@ -76,7 +69,7 @@ def test_a_mistake_is_named_and_no_other(name, k):
     """
     room = MISTAKES[name].edit.__module__.split(".")[-1]
     functions = ["value_and_grad"] + ["train_steps"] * MISTAKES[name].of_training
-    backend = Backwards(wrong_copy(MISTAKES[name], k), functions)
+    backend = Backwards(wrong_copy(MISTAKES[name]), functions)
     report = check_backend(backend, cases=ASKED[room].split())
     assert not report.passed
     assert report.diagnosis == [name]
