@@ -164,6 +164,7 @@ class Search:
         found = []
         alone = not chosen or not self.shows(chosen, probe)
         before = () if alone else chosen
+        valued = probe.differences.get("value", 0) > 100 * probe.allowed
         for choice in choices():
             if not choice.can_show(probe.stage):
                 continue
@@ -173,9 +174,8 @@ class Search:
             if choice is None or choice in found or choice in chosen:
                 continue
             whole = (*before, choice)
-            if self.value_fits(whole, probe) and (
-                self.fits(whole, probe) or (not chosen and self.fits_value(whole, probe))
-            ):
+            value_suffices = not chosen and valued and not choice.mistake.number
+            if self.value_fits(whole, probe) and (value_suffices or self.fits(whole, probe)):
                 found.append(choice)
         return found
 
@@ -199,15 +199,6 @@ class Search:
         own = {"value": solved.scales[stage]["value"]}
         shown = answer is None or apart(answer, solved.answers[stage], own) > outcome.allowed
         return shown == (not outcome.differences["value"] <= outcome.allowed)
-
-    def fits_value(self, chosen, outcome):
-        """Return whether it gives the same objective, which is wrong, if another gradient."""
-        if not outcome.differences.get("value", 0) > 100 * outcome.allowed:
-            return False
-        solved, stage = self.evidence.solved(outcome), outcome.stage
-        answer = mistaken_answer(spec_with(*chosen), solved, stage)
-        own = {"value": solved.scales[stage]["value"]}
-        return answer is not None and apart(outcome.answer, answer, own) <= outcome.allowed
 
     def shows(self, chosen, outcome):
         """Return whether the spec with the mistakes does not answer rightly."""
@@ -238,10 +229,13 @@ class Search:
         scale, enough = solved.scales[stage], ROOM * outcome.allowed
         if outcome.answer.keys() != scale.keys():
             return None
+        answer = mistaken_answer
+        if outcome.differences.get("value", 0) > 100 * outcome.allowed:  # that is cheap, and enough
+            scale, answer = {"value": scale["value"]}, mistaken_value
 
         def left(value):
             edits = [c.edit for c in chosen] + [choice.mistake.edit_at(value)]
-            parts = uncached(changed_spec(*edits), solved, stage)
+            parts = answer.__wrapped__(changed_spec(*edits), solved, stage)  # is kept nowhere
             if parts is None or any(parts[k].shape != outcome.answer[k].shape for k in scale):
                 return np.array([np.nan])
             return np.concatenate(
@@ -267,8 +261,3 @@ class Search:
                 if np.abs(left(short)).max() <= max(enough, 2 * size):
                     return Choice(choice.mistake, short)
         return Choice(choice.mistake, best)
-
-
-def uncached(mistaken, solved, stage):
-    """Return what `mistaken_answer` does, and do not keep it."""
-    return mistaken_answer.__wrapped__(mistaken, solved, stage)
