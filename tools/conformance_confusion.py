@@ -19,8 +19,8 @@ from metairm_np.conformance.mistakes import MISTAKES
 from metairm_np.reports.tables import markdown
 
 PAGE = Path(__file__).parent.parent / "docs" / "naming.md"
-CASES = ["classes_4_square", "l2", "noise_2_inner_steps", "unbalanced_pairs", "sigma_zero"]
-MORE = ["binary_3_layers", "five_environments", "saturated", "large_weights", "large_environments"]
+CASES = ["classes_4_square", "noise_2_inner_steps", "unbalanced_pairs", "small_weights"]
+MORE = ["l2", "binary_3_layers", "five_environments", "sigma_zero", "saturated", "inner_l2"]
 AT_MOST = 1 / 20  # of the held-out mistakes may be given a name
 TEXT = """\
 # Names given to mistakes without one
