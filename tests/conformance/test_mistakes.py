@@ -58,7 +58,7 @@ def wrong_copy(mistake):
     """Return the spec with a mistake, a number in it not being the one that the fit begins with."""
     if not mistake.number:
         return mistake.backends()[0]
-    return changed_spec(mistake.edit_at(0.75 * mistake.variants[0]))
+    return changed_spec(mistake.edit_at(0.7 * mistake.variants[0]))
 
 
 @pytest.mark.slow
