@@ -206,7 +206,8 @@ class Search:
 
     def all_explained(self, chosen):
         """Return whether the spec with the mistakes answers all as the backend does."""
-        if any(c.mistake.number for c in chosen) and len(self.wrong) < 2:
+        few = len(self.wrong) < 2 and self.wrong[0].stage not in TRAJECTORIES
+        if few and any(c.mistake.number for c in chosen):
             return False  # a number can be fitted to any one answer
         return all(self.fits(chosen, o) for o in self.wrong) and not self.contradicted(chosen)
 
