@@ -177,6 +177,9 @@ def draw(results, quick=False):
                 axes.loglog(*zip(*line), **style)
         few = f", of {many[0]['n']} samples" if PANELS[key].others else ""
         axes.set(xlabel=PANELS[key].label + few, ylabel="seconds a step")
+        ticks = [value(case, key) for case in many]
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks] if ticks[-1] < 1e4 else None)
+        axes.minorticks_off()
         axes.grid(color="0.9")
     figure.axes[0].legend(fontsize=8)
     base, where = {**BASE, **(SMALL if quick else {})}, results["machine"]

@@ -25,12 +25,14 @@ STAIRS = [  # from the lowest; rooms on one stair do not import each other, but 
 HEIGHT = {room: height for height, rooms in enumerate(STAIRS) for room in rooms}
 BESIDE = {"conformance": {"_version", "_arguments", "_storage", "_checks", "_seeds", "_autodiff",
                           "mlp", "environments", "spec", "optimizers", "fast"}}  # fmt: skip
+# the part of it on whole trainings needs what trains them, and nothing else of it needs that part
+BESIDE["conformance/trainings"] = BESIDE["conformance"] | {"conformance", "training", "experiments"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "bundled" not in path.parts)
 
 
 def room_of(path):
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+    parts = path.relative_to(PACKAGE).parts
+    return "/".join(parts[:2]) if "/".join(parts[:2]) in BESIDE else parts[0].removesuffix(".py")
 
 
 def imported(tree):
@@ -60,6 +62,12 @@ def test_a_room_imports_only_from_rooms_below(path):
         same = HEIGHT[room] == 0  # the private modules that all stand on may stand on each other
         above = [r for r in lower if HEIGHT[r] >= HEIGHT[room] + same]
         assert not above, f"{room} imports {above}"
+
+
+def test_only_the_command_line_needs_whole_trainings():
+    for path in (PACKAGE / "conformance").rglob("*.py"):
+        inside = room_of(path) == "conformance/trainings" or path.name == "__main__.py"
+        assert inside or "trainings" not in path.read_text(encoding="utf-8"), path
 
 
 def test_a_step_up_is_noticed():

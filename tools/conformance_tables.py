@@ -1,4 +1,4 @@
-"""The tables of docs/conformance.md: stages, golden cases and known mistakes.
+"""The tables of docs/conformance.md: stages, golden cases, known mistakes, exported arrays.
 
     python tools/conformance_tables.py
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from metairm_np.conformance.golden_cases import GOLDEN
 from metairm_np.conformance.mistakes import MISTAKES
 from metairm_np.conformance.stages import STAGES
+from metairm_np.conformance.trainings.export import ARRAYS
 
 PAGE = Path(__file__).parent.parent / "docs" / "conformance.md"
 TABLES = {
@@ -28,6 +29,10 @@ TABLES = {
     "mistakes": (
         ("name", "how it comes about", "remedy"),
         [(mistake.name, mistake.cause, mistake.remedy) for mistake in MISTAKES.values()],
+    ),
+    "arrays": (
+        ("name", "shape, type", "what it is"),
+        [(name, *about) for name, about in ARRAYS.items()],
     ),
 }
 

@@ -6,7 +6,6 @@ import re
 import traceback
 
 from metairm_np import spec
-from metairm_np.conformance import stages
 from metairm_np.conformance.stages import STAGES
 
 FUNCTIONS = tuple(dict.fromkeys(["risk", *(stage.needs for stage in STAGES.values())]))
@@ -89,7 +88,8 @@ def declined(error, backend):
     if isinstance(error, NotImplementedError) and raised_in in modules(backend):
         return str(error) or "not implemented"
     keyword = UNEXPECTED.search(str(error)) if isinstance(error, TypeError) else None
-    if keyword and keyword[1] in KEYWORDS and raised_in in {stages.__name__, *modules(backend)}:
+    asked_here = str(raised_in).startswith(f"{__package__}.")
+    if keyword and keyword[1] in KEYWORDS and (asked_here or raised_in in modules(backend)):
         return f"keyword {keyword[1]!r} not offered"
     return ""
 

@@ -16,6 +16,11 @@ OPTIONS = {  # what a backend may decline, in its simplest form
     "l2": {"l2": 0.1},
     "classes": {"classes": 3},
 }
+PLAIN = [  # from the usual on: a backend may be for one number of layers, or for classes alone
+    {"hidden": hidden, "classes": classes}
+    for classes in (2, 3)
+    for hidden in ((4,), (5, 4), (), (5, 4, 3))
+]
 TRIES = 50  # for each case
 
 
@@ -65,14 +70,20 @@ def takes(backend, case, dtype="float64"):
     return True
 
 
+def plain_options(backend):
+    """Return the options of the first plain case whose meta_irm a backend takes, or None."""
+    return next((plain for plain in PLAIN if takes(backend, cases.build("plain", **plain))), None)
+
+
 def unknown_options(backend):
     """Return the options that a backend declines; those of a backend without meta-IRM are none."""
-    if not takes(backend, cases.build("plain")):
+    plain = plain_options(backend)
+    if plain is None:
         return []
     return [
         name
         for name, option in OPTIONS.items()
-        if not takes(backend, cases.build("option", **option))
+        if not takes(backend, cases.build("option", **plain | option))
     ]
 
 
@@ -82,7 +93,7 @@ def random_cases(number, seed, backend):
     Every tenth has trajectories, which are expensive.
     """
     rng, unknown, found = np.random.default_rng(seed), unknown_options(backend), []
-    any_will_do = not takes(backend, cases.build("plain"))
+    any_will_do = plain_options(backend) is None
 
     def integer(low, high):
         return int(rng.integers(low, high, endpoint=True))

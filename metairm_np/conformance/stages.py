@@ -7,6 +7,8 @@ from typing import NamedTuple
 import autograd.numpy as anp
 import numpy as np
 
+from metairm_np import spec
+from metairm_np.conformance import replies
 from metairm_np.conformance.backends import Spec, copy_of_spec, numbers
 from metairm_np.conformance.cases import named
 
@@ -24,24 +26,51 @@ class Stage(NamedTuple):
 # ---- the questions -------------------------------------------------------------------------------
 
 
-def each_env(answer_of, layers=False):
-    """Return the question of answer_of(backend, case, env), an array or (W, b) in `layers`."""
+PAIR = "value_and_grad"
+
+
+def each_env(answer_of):
+    """Return the question of answer_of(backend, case, env), an array or arrays by name."""
 
     def ask(backend, case):
         found = {}
         for e, env in enumerate(case.envs):
             answer = answer_of(backend, case, env)
-            found |= named(answer, f"env{e}_") if layers else {f"env{e}": answer}
+            parts = answer if isinstance(answer, dict) else {"": answer}
+            found |= {f"env{e}_{name}" if name else f"env{e}": part for name, part in parts.items()}
         return found
 
     return ask
 
 
+def logits(backend, case, env):
+    """Return f_theta(x)."""
+    shape = (len(env), len(case.params[-1][1]))
+    return replies.fitted(replies.array(backend.logits(case.params, env.x), "logits"), shape)
+
+
 def risk(backend, case, env):
     """Return R^e by the backend's `risk`, or else as the ERM objective of one environment."""
     if hasattr(backend, "risk"):
-        return backend.risk(case.params, env)
-    return backend.value_and_grad("erm", case.params, [env])[0]
+        return replies.number(backend.risk(case.params, env), "risk")
+    return replies.number(replies.two(backend.value_and_grad("erm", case.params, [env]), PAIR)[0])
+
+
+def gradient(backend, case, env):
+    """Return grad R^e, the gradient of ERM on one environment."""
+    _, answer = replies.two(backend.value_and_grad("erm", case.params, [env]), PAIR)
+    return replies.layers(answer, case.params)
+
+
+def irmv1_penalty(backend, case, env):
+    """Return the penalty in Eq. 2."""
+    return replies.number(backend.irmv1_penalty(case.params, env), "the penalty")
+
+
+def hessian_vector_product(backend, case, env):
+    """Return H v."""
+    product = backend.hessian_vector_product(case.params, env, case.vector)
+    return replies.layers(product, case.params, what="the product")
 
 
 def objective(name, **changed):
@@ -49,8 +78,9 @@ def objective(name, **changed):
 
     def ask(backend, case):
         hyper = case.hyper(name) | changed
-        value, gradient = backend.value_and_grad(name, case.params, case.envs, **hyper)
-        return {"value": value, **named(gradient)}
+        answer = backend.value_and_grad(name, case.params, case.envs, **hyper)
+        value, gradient = replies.two(answer, PAIR)
+        return {"value": replies.number(value), **replies.layers(gradient, case.params)}
 
     return ask
 
@@ -62,14 +92,23 @@ def adapt(backend, case):
         inner = case.inner(i)
         for t in range(1, inner.get("inner_steps", 1) + 1):
             theta = backend.adapt(case.params, env, **inner | {"inner_steps": t})
-            answer |= named(theta, f"env{i}_step{t}_")
+            answer |= replies.layers(theta, case.params, f"env{i}_step{t}_", "theta'")
     return answer
 
 
 def meta_losses(backend, case):
     """Ask for the meta-losses in order (Eq. 4)."""
     given = {key: value for key, value in case.meta.items() if key != "std_weight"}
-    return {"meta_losses": backend.meta_losses(case.params, case.envs, **given)}
+    L = backend.meta_losses(case.params, case.envs, **given)
+    return {"meta_losses": of_pairs(L, case, "meta_losses")}
+
+
+def of_pairs(values, case, what):
+    """Return one number for each pair (i, j)."""
+    pairs = case.meta.get("pairs") or spec.all_pairs(
+        len(case.envs), case.meta.get("same_env", False)
+    )
+    return replies.fitted(replies.array(values, what), (len(pairs),))
 
 
 def trajectory(optimizer):
@@ -80,7 +119,8 @@ def trajectory(optimizer):
         path = backend.train_steps(
             case.objective, case.params, case.envs, rule, case.steps, **case.hyper(case.objective)
         )
-        points = [named(theta) for theta in [case.params, *path]]
+        points = [named(case.params)]
+        points += [replies.layers(theta, case.params, what="theta") for theta in path]
         return {
             key: np.diff([np.asarray(point[key], np.float64) for point in points], axis=0)
             for key in points[0]
@@ -91,13 +131,14 @@ def trajectory(optimizer):
 
 def sigma(backend, case):
     """Ask for sigma (Eq. 5) and w_ij, the derivative of Eq. 6 by the meta-loss R_j(theta'_i)."""
-    s, w = backend.sigma_and_weights(case.params, case.envs, **case.meta)
-    return {"sigma": s, "w": w}
+    answer = backend.sigma_and_weights(case.params, case.envs, **case.meta)
+    s, w = replies.two(answer, "sigma_and_weights")
+    return {"sigma": replies.number(s, "sigma"), "w": of_pairs(w, case, "w")}
 
 
 STAGES = {
     "logits": Stage(
-        each_env(lambda backend, case, env: backend.logits(case.params, env.x)),
+        each_env(logits),
         "f_theta(x) on each environment",
         16,
         "a chain of dot products",
@@ -105,17 +146,14 @@ STAGES = {
     ),
     "risk": Stage(each_env(risk), "R^e on each environment", 16, "the logits' rounding and a mean"),
     "gradient": Stage(
-        each_env(
-            lambda backend, case, env: backend.value_and_grad("erm", case.params, [env])[1],
-            layers=True,
-        ),
+        each_env(gradient),
         "grad R^e on each environment",
         32,
         "forward and backward pass",
     ),
     "erm": Stage(objective("erm"), "value and gradient of ERM", 32, "sums of risks and gradients"),
     "irmv1_penalties": Stage(
-        each_env(lambda backend, case, env: backend.irmv1_penalty(case.params, env)),
+        each_env(irmv1_penalty),
         "the penalty in Eq. 2 of each environment",
         32,
         "the square of a mean",
@@ -125,12 +163,7 @@ STAGES = {
     "v_rex": Stage(objective("v_rex"), "of V-REx", 32, "differences of risks, in the scale"),
     "mm_rex": Stage(objective("mm_rex"), "of MM-REx", 32, "as erm"),
     "hessian_vector_product": Stage(
-        each_env(
-            lambda backend, case, env: backend.hessian_vector_product(
-                case.params, env, case.vector
-            ),
-            layers=True,
-        ),
+        each_env(hessian_vector_product),
         "H v on each environment",
         32,
         "two passes forward and two backward",

@@ -19,6 +19,7 @@ from metairm_np.conformance.evidence import Evidence, apart
 from metairm_np.conformance.known import what_is_known
 from metairm_np.conformance.offer import as_backend, declined, name_of, offered
 from metairm_np.conformance.random_cases import random_cases
+from metairm_np.conformance.replies import UnusableError
 from metairm_np.conformance.report import Report
 from metairm_np.conformance.stages import REQUIRED, STAGES, TRAJECTORIES, allowed, stages_of
 
@@ -76,7 +77,7 @@ def ask(backend, solved, stage, dtype="float64"):
         outcome.problem = declined(error, backend)
         outcome.left_out = bool(outcome.problem)
         if not outcome.left_out:
-            text = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
+            text = told(error)
             changed = changed_input(case, solved, dtype)
             outcome.problem = f"{changed}, then {text}" if changed else text
         return outcome
@@ -94,6 +95,12 @@ def ask(backend, solved, stage, dtype="float64"):
     if not outcome.problem and is_asked_twice(case, stage):
         outcome.problem = unsteady(backend, solved, stage, dtype, outcome.answer)
     return outcome
+
+
+def told(error):
+    """Return what an error says, with its type unless it is of an answer that cannot be used."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UnusableError) else f"raised {type(error).__name__}: {text}"
 
 
 def is_asked_twice(case, stage):

@@ -7,6 +7,7 @@ k classes after Choe et al., 2020; the patch after Bae et al., 2021.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,6 +85,27 @@ def colored_mnist(
     )
 
 
+class Draw(NamedTuple):
+    """What is drawn for an environment, of which its images are made.
+
+    Parameters
+    ----------
+    rows : (n,) array of int
+        Which images of the pool: of the first 50,000, or in test environments of the others.
+    y : (n,) array of int
+        The labels.
+    z : (n,) array of int
+        The colours: the channels that the images are in.
+    patch : (n,) array of int, optional
+        z' of each patch, None without patches.
+    """
+
+    rows: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    patch: np.ndarray | None
+
+
 class ColoredDigits(EnvironmentSplit):
     """One trial: coloured digits as a pure function of the images, the settings and the seed.
 
@@ -152,17 +174,30 @@ class ColoredDigits(EnvironmentSplit):
         """Return the same trial without colour: same images, labels and split, x (n, 196)."""
         return self._twin(_colour=False)
 
-    def _environment(self, pool, rows, uniforms, *, p_e, patch_p, label_noise, name):
-        k, (images, digits) = self.n_classes, (array[rows] for array in pool)
+    @property
+    def in_colour(self) -> bool:
+        """Whether the images have their colours."""
+        return self._colour
+
+    def draws(self) -> ColoredDigits:
+        """Return the same trial with a `Draw` in the place of each Environment."""
+        return self._twin(_environment=self._draw)
+
+    def _draw(self, pool, rows, uniforms, *, p_e, patch_p, label_noise, name=""):
+        k, digits = self.n_classes, pool[1][rows]
         y = (digits.astype(np.int64) // (10 // k) + (uniforms[0] < label_noise)) % k
         z = (y + (uniforms[1] < p_e)) % k
-        if patch_p is not None:
-            images = with_patch(images, (y + (uniforms[2] < patch_p)) % 2)
+        patch = None if patch_p is None else (y + (uniforms[2] < patch_p)) % 2
+        return Draw(np.arange(len(pool[1]))[rows], y, z, patch)
+
+    def _environment(self, pool, rows, uniforms, *, name, **about):
+        draw = self._draw(pool, rows, uniforms, **about)
+        images, y, z = pool[0][rows], draw.y, draw.z
+        if draw.patch is not None:
+            images = with_patch(images, draw.patch)
         grey = (np.arange(256) / 255).astype(self.dtype)[images.reshape(len(y), -1)]  # (n, 196)
-        z, n_channels = (z, k) if self._colour else (np.zeros_like(z), 1)
-        return Environment.painted(
-            grey, z, n_channels, y, name=name, p_e=p_e, patch_p=patch_p, label_noise=label_noise
-        )
+        z, n_channels = (z, self.n_classes) if self._colour else (np.zeros_like(z), 1)
+        return Environment.painted(grey, z, n_channels, y, name=name, **about)
 
 
 def with_patch(images, z):

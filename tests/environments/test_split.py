@@ -108,6 +108,25 @@ def test_sizes_and_names():
     assert punctuated_sst2(train_p=0.3, **SOME).train_p == [0.3]
 
 
+@pytest.mark.parametrize("make", ["colored", "digits", "sentences"], indirect=True)
+def test_validation_drawn_in_common_is_all_held_out_samples_from_the_same_numbers(make):
+    options = {"n_per_env": 400, "validation": 0.5, "train_p": (0.1, 0.3)}
+    own, common = make(0, **options), make(0, validation_draws=3, **options)
+    assert equal(own.train, common.train)
+    assert [len(env) for env in common.validation] == [2 * 200 * 3] * 2
+    assert [env.p_e for env in common.validation] == [0.1, 0.3]
+    one, two = common.validation
+    np.testing.assert_array_equal(one.y, two.y)
+    other = (one.x != two.x).any(axis=1)  # seen only where one environment alone flips the colour
+    assert within(other.sum(), len(one), 0.2)
+    assert within((one.y.reshape(3, -1)[0] != one.y.reshape(3, -1)[1]).sum(), 400, 2 * 0.25 * 0.75)
+    grey = common.greyscale().validation
+    assert equal(grey[:1], grey[1:])
+    held = [env.x for env in own.greyscale().validation]
+    np.testing.assert_array_equal(grey[0].x[: 2 * 200], np.concatenate(held))
+    assert make(0, validation=0, validation_draws=3, n_per_env=400).validation == []
+
+
 @pytest.mark.parametrize("make", ["digits", "sentences"], indirect=True)
 def test_label_noise_of_a_test_environment(make):
     trial = make(0, label_noise=(0.1, 0.4))
@@ -130,6 +149,7 @@ REFUSED = [
     ({"validation": 1.5}, ValueError, "validation is 1.5; give a finite number from 0 to 1"),
     ({"validation": 1.0}, ValueError, "leaves none to train on; give a larger n_per_env or"),
     ({"n_per_env": 3, "validation": 0.9}, ValueError, "validation is 0.9 of n_per_env = 3 "),
+    ({"validation_draws": -1}, ValueError, "validation_draws is -1; give a whole number >= 0"),
     ({"dtype": "float16"}, ValueError, "dtype is 'float16'; give float32 or float64"),
     ({"seed": "x"}, ValueError, "seed is 'x'; give an integer >= 0"),
 ]

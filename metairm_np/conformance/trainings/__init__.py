@@ -1,0 +1,1 @@
+"""Whole trainings: what another framework needs to train the same trial, and what came of it."""
