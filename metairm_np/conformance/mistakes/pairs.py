@@ -2,6 +2,7 @@
 
 import autograd.numpy as np
 
+from metairm_np._autodiff import tree_map
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 from metairm_np.conformance.mistakes.edits import braces, change_pairs, replace_adapted
 from metairm_np.environments import Environment
@@ -23,9 +24,13 @@ def _(s):
     "updates accumulate over environments",
     "the inner step changes theta in place, so that environment i + 1 starts from theta'_i",
     "start each environment's inner steps from theta",
-    variants=("each its own", "all the last"),
+    variants=("each its own", "all the last", "past the graph"),
 )
 def _(s, used):
+    if used == "past the graph":
+        overwrite(s)
+        return
+
     def accumulated(order, adapt):
         adapted = {order[0]: adapt(order[0])}
         for before, i in zip(order, order[1:]):
@@ -33,6 +38,49 @@ def _(s, used):
         return adapted if used == "each its own" else dict.fromkeys(order, adapted[order[-1]])
 
     replace_adapted(s, accumulated)
+
+
+def overwrite(s):
+    """Let inner steps write into theta past the graph, as param.data.copy_() does in PyTorch.
+
+    Gradients at theta'_i then count as gradients at theta, and the way back through the layers
+    reads the weights that were written last.
+    """
+
+    def accumulated(params, envs, *args, same_env=False, pairs=None, noise=None, **given):
+        pairs = pairs or s.all_pairs(len(envs), same_env)
+        now, adapted = tree_map(s.stop_gradient, params), {}
+        for i in sorted({i for i, _ in pairs}):
+            now = s.adapt(now, envs[i], *args, gradient_noise=noise and noise[i], **given)
+            adapted[i] = now
+        return pairs, adapted, now
+
+    def risk(params, last, env):
+        x = env.x
+        for l, ((W, b), (V, _)) in enumerate(zip(params, last)):
+            back = np.dot(x, V)  # of which only the derivative counts
+            x = np.dot(s.stop_gradient(x), W) + b + back - s.stop_gradient(back)
+            x = x * (x > 0) if l < len(params) - 1 else x
+        return s.cross_entropy(x, env.y)
+
+    def meta_losses(right, params, envs, *args, gradient_noise=None, **given):
+        pairs, adapted, last = accumulated(params, envs, *args, noise=gradient_noise, **given)
+        start = tree_map(lambda p: p - s.stop_gradient(p), params)
+        return np.array(
+            [risk(tree_map(np.add, start, adapted[i]), last, envs[j]) for i, j in pairs]
+        )
+
+    def value_and_grad(right, name, params, envs, l2=0.0, **hyper):
+        if name != "meta_irm" or not l2:
+            return right(name, params, envs, l2=l2, **hyper)
+        value, gradient = right(name, params, envs, **hyper)
+        inner = {k: v for k, v in hyper.items() if k not in ("std_weight", "gradient_noise")}
+        *_, last = accumulated(params, envs, noise=hyper.get("gradient_noise"), **inner)
+        norm = float(s.squared_norm(last))
+        return value + l2 * norm, tree_map(lambda g, p: g + 2 * l2 * p, gradient, last)
+
+    wrap(s, "meta_losses", meta_losses)
+    wrap(s, "value_and_grad", value_and_grad)
 
 
 # ---- which pairs ---------------------------------------------------------------------------------

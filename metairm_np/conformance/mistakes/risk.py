@@ -1,6 +1,7 @@
 """Known mistakes of the risk."""
 
 import autograd.numpy as np
+from autograd.extend import defvjp, primitive
 
 from metairm_np.conformance.mistakes.catalogue import mistake, wrap
 from metairm_np.conformance.mistakes.edits import binary, log_probabilities, one_hot
@@ -168,9 +169,13 @@ def _(s):
     "log(sigmoid(f)) and log(1 - sigmoid(f)) from probabilities rounded to 0 or 1, clamped or not",
     "compute the loss from the logits: log(1 + e^-z) by logaddexp or "
     "binary_cross_entropy_with_logits",
-    variants=(-100.0, np.log(1e-7), np.log(1e-12), -np.inf),
+    variants=(-100.0, np.log(1e-7), np.log(1e-12), -np.inf, "BCELoss"),
 )
 def _(s, lowest):
+    if lowest == "BCELoss":
+        binary(s, lambda right, f, y: np.mean(bce(sigmoid(f[:, 0]), y)))
+        return
+
     def log(p):
         return np.where(p > 0, np.maximum(np.log(np.where(p > 0, p, 1.0)), lowest), lowest)
 
@@ -179,6 +184,39 @@ def _(s, lowest):
         return -np.mean(np.where(y == 1, log(p), log(1 - p)))
 
     binary(s, wrong)
+
+
+EPSILON = 1e-12  # in the derivatives of PyTorch's BCELoss
+
+
+@primitive
+def sigmoid(f):
+    """Return 1 / (1 + e^-f), whose derivative is p (1 - p) with p as rounded."""
+    return 1 / (1 + np.exp(-f))
+
+
+@primitive
+def bce(p, y):
+    """Return the losses of probabilities as PyTorch's BCELoss, logarithms cut at -100."""
+    return -np.where(y == 1, *(np.maximum(np.log(q), -100.0) for q in (p, 1 - p)))
+
+
+@primitive
+def bce_slope(g, p, y):
+    """Return g times the derivative of `bce` by p, as PyTorch computes it."""
+    return g * (p - y) / np.maximum((1 - p) * p, EPSILON)
+
+
+defvjp(sigmoid, lambda p, f: lambda g: g * p * (1 - p))
+defvjp(bce, lambda loss, p, y: lambda g: bce_slope(g, p, y), argnums=(0,))
+defvjp(  # epsilon is elsewhere in the second derivatives, so that they do not fit the first
+    bce_slope,
+    lambda slope, g, p, y: lambda h: h * (p - y) / ((p + EPSILON) * (1 - p + EPSILON)),
+    lambda slope, g, p, y: (
+        lambda h: h * g * (p * p - 2 * p * y + y) / ((p + EPSILON) * (1 - p + EPSILON)) ** 2
+    ),
+    argnums=(0, 1),
+)
 
 
 @mistake(

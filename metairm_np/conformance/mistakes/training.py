@@ -12,10 +12,14 @@ from metairm_np.mlp import squared_norm
     "AdamW: the parameters shrink besides the step, so that the norm's gradient is not scaled by "
     "Adam or kept by momentum",
     "add l2 ||theta||^2 to the objective (torch.optim.Adam(weight_decay=2 * l2) is the same)",
-    variants=(2.0, 1.0),
+    variants=((2.0, "sgd adam"), (1.0, "sgd adam"), (2.0, "adam"), (1.0, "adam")),
 )
-def _(s, factor):
-    def steps(name, params, envs, optimizer, steps, l2=0.0, **hyper):
+def _(s, variant):
+    factor, rules = variant
+
+    def wrong(right, name, params, envs, optimizer, steps, l2=0.0, **hyper):
+        if optimizer["name"] not in rules.split():
+            return right(name, params, envs, optimizer, steps, l2=l2, **hyper)
         shrink = 1 - factor * l2 * optimizer["lr"]
         rule = s.OPTIMIZERS[optimizer["name"]](
             **{key: value for key, value in optimizer.items() if key != "name"}
@@ -28,7 +32,7 @@ def _(s, factor):
             path.append(params)
         return path
 
-    s.train_steps = steps
+    wrap(s, "train_steps", wrong)
 
 
 def changed_rules(s, change):
