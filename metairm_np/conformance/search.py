@@ -131,18 +131,24 @@ class Search:
         self.right = sorted(right, key=lambda o: priority(evidence, o))
 
     def extended(self, layer):
-        """Return the explanations that add a mistake to those in `layer`, and the partial ones."""
-        partly = {}
-        for chosen in layer:
-            for probe in self.probes(chosen):
-                longer = [(*chosen, choice) for choice in self.candidates(chosen, probe)]
-                found = [one for one in longer if self.all_explained(one)]
-                if found:
-                    return found, []
-                least = self.explained(chosen) if chosen else -1  # a value alone may be explained
-                partly |= {one: n for one in longer if (n := self.explained(one)) > least}
-                if longer:
-                    break
+        """Return the explanations that add a mistake to those in `layer`, and the partial ones.
+
+        Numbers are fitted, which is expensive, where no mistake without a number explains all.
+        """
+        partly, reached = {}, {}
+        for numbered in (False, True):
+            for chosen in layer:
+                for k, probe in enumerate(self.probes(chosen)[: reached.get(chosen)]):
+                    added = self.candidates(chosen, probe, numbered)
+                    longer = [(*chosen, choice) for choice in added]
+                    found = [one for one in longer if self.all_explained(one)]
+                    if found:
+                        return found, []
+                    least = self.explained(chosen) if chosen else -1  # a value alone may be, too
+                    partly |= {one: n for one in longer if (n := self.explained(one)) > least}
+                    if longer:
+                        reached[chosen] = k + 1
+                        break
         best = sorted(partly, key=partly.get, reverse=True)
         return [], [one for one in best[: 2 * TRIED] if not self.contradicted(one)]
 
@@ -156,25 +162,26 @@ class Search:
                 groups.setdefault(ALIKE.get(o.stage, o.stage), o)
         return list(groups.values())[:PROBES]
 
-    def candidates(self, chosen, probe):
+    def candidates(self, chosen, probe, numbered):
         """Return the choices that, with those made, answer the probe as the backend does.
 
-        Or, for the first choice, that give its value at least.
+        For the first choice it is enough that they give its value. They are those with a number, or
+        those without.
         """
         found = []
         alone = not chosen or not self.shows(chosen, probe)
         before = () if alone else chosen
         valued = probe.differences.get("value", 0) > 100 * probe.allowed
         for choice in choices():
-            if not choice.can_show(probe.stage):
+            if bool(choice.mistake.number) != numbered or not choice.can_show(probe.stage):
                 continue
-            if choice.mistake.number:
+            if numbered:
                 seen = self.may_show(choice, probe)
                 choice = self.fitted(before, choice, probe) if seen else None
             if choice is None or choice in found or choice in chosen:
                 continue
             whole = (*before, choice)
-            value_suffices = not chosen and valued and not choice.mistake.number
+            value_suffices = not chosen and valued and not numbered
             if self.value_fits(whole, probe) and (value_suffices or self.fits(whole, probe)):
                 found.append(choice)
         return found

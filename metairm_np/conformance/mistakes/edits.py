@@ -105,9 +105,9 @@ def way_back(s, back):
     """Replace the way from theta'_i back to theta in the meta-gradient, v <- back(k) a step.
 
     k.v begins as the gradient at theta'_i and goes through the steps from the last to the first;
-    k.params is the point before the step, k.adapted theta'_i, k.env environment i, k.m the
-    multipliers; k.inner(params) is the gradient that the step descends, k.hessian(params, v) its
-    derivative times v.
+    k.params is the point before the step, k.adapted theta'_i, k.env environment i, k.l2 inner_l2,
+    k.m the multipliers; k.inner(params) is the gradient that the step descends,
+    k.hessian(params, v) its derivative times v.
     """
 
     def wrong(right, name, params, envs, l2=0.0, **hyper):
@@ -126,9 +126,10 @@ def way_back(s, back):
                 for t in range(1, steps + 1)
             ]
             k = SimpleNamespace(lr=inner["inner_lr"], env=envs[i], adapted=path[-1])
+            k.l2 = inner.get("inner_l2", 0.0)
             k.others = [envs[j] for a, j in pairs if a == i]
-            k.inner = lambda at, env=envs[i]: autograd.grad(
-                lambda p: s.risk(p, env) + inner.get("inner_l2", 0.0) * squared_norm(p)
+            k.inner = lambda at, env=envs[i], l2=k.l2: autograd.grad(
+                lambda p: s.risk(p, env) + l2 * squared_norm(p)
             )(at)
             k.hessian = lambda at, v, inner=k.inner: products(inner, at, v)
             own = [(w, envs[j]) for w, (a, j) in zip(weights, pairs) if a == i]
