@@ -16,6 +16,7 @@ from metairm_np.conformance.mistakes.noise import multipliers
 from metairm_np.conformance.mistakes.sigma import change_lambda
 from metairm_np.conformance.mistakes.way_back import through
 from metairm_np.environments import Environment
+from metairm_np.mlp import squared_norm
 
 # ---- the way back --------------------------------------------------------------------------------
 
@@ -36,12 +37,18 @@ def _(s):
         if name != "meta_irm" or sum(W.size for W, _ in params) > 100:
             return value, gradient
 
+        def objective(theta):
+            return s.meta_irm(theta, envs, **inner) + l2 * squared_norm(theta)
+
+        inner = dict(hyper)
+        l2 = inner.pop("l2", 0.0)
+
         def slope(l, k, at):
             ends = []
             for h in (1e-5, -1e-5):
                 near = [[part.copy() for part in pair] for pair in params]
                 near[l][k][at] += h
-                ends.append(right(name, [tuple(pair) for pair in near], envs, **hyper)[0])
+                ends.append(objective([tuple(pair) for pair in near]))
             return (ends[0] - ends[1]) / 2e-5
 
         return value, [
