@@ -19,7 +19,7 @@ import numpy as np
 from metairm_np.reports import tables
 from metairm_np.sweeps import Contents, Folder
 from metairm_np.training import StoppingRule
-from metairm_np.training.stopping import StoppingState, watched_risks
+from metairm_np.training.stopping import StoppingState, watched
 
 WARMUP, ARM = 60, 0.015
 # of the standard deviation: half the difference of two risks
@@ -37,8 +37,7 @@ def stop(rule, history, envs, validation):
     """Return the step that a rule keeps of a history that has all risks in every row."""
     state = StoppingState()
     for row in history:
-        watched = watched_risks(rule, row, envs, validation)
-        state = rule.update(state, row["step"], watched, [])
+        state = rule.update(state, row["step"], watched(rule, row, envs, validation), [])
         if rule.stops(state, row["step"]):
             break
     return history[-1]["step"] if state.best_step is None else state.best_step

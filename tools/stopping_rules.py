@@ -2,9 +2,9 @@
 
 Table 1, ten trials; Table 3; Table 4, with rules on the risk's level, too:
 
-    python tools/stopping_rules.py cmnist experiments/results/cmnist
+    python tools/stopping_rules.py constant experiments/results/constant
     python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
-    python tools/stopping_rules.py table4 --kept runs/cmnist-HASH experiments/results/table4
+    python tools/stopping_rules.py table4 --kept runs/constant-HASH experiments/results/table4
 
 Each trial has the seed of the experiment's but is trained for all its steps. The rule of all
 experiments sees every step, the others every second one. stopping_rules.json and stopping_rules.md
@@ -25,7 +25,7 @@ from metairm_np.experiments.files import load_study
 from metairm_np.reports import tables
 from metairm_np.sweeps import Contents, Folder
 from metairm_np.training import RunOptions, train
-from metairm_np.training.stopping import StoppingState, watched_risks
+from metairm_np.training.stopping import StoppingState, watched
 
 EVERY = 2
 
@@ -41,7 +41,7 @@ def history(name, case, trial):
     run = RunOptions(log_every=EVERY, audit_every=100)
     rows = train(settings, data.train, data.validation, seed, test=test, run=run).history
     for row in rows:
-        row["watched"] = watched_risks(rule, row, data.train, data.validation)
+        row["watched"] = watched(rule, row, data.train, data.validation)
     state = StoppingState()
     for row in rows:
         state = rule.update(state, row["step"], row["watched"], [])

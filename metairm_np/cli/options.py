@@ -7,7 +7,7 @@ RUN = """\
 Train the algorithms of an experiment and print its table beside the paper's.
 
   python -m metairm_np.run list             what there is, and about how long it takes
-  python -m metairm_np.run cmnist           Colored MNIST, one trial of each of six algorithms
+  python -m metairm_np.run cmnist           Colored MNIST, a trial of each of its algorithms
   python -m metairm_np.run cmnist --quick   the same as a smoke test, within a minute
   python -m metairm_np.run table2           one of table1 to table6 and figure3 to figure10
   python -m metairm_np.run paper            all of them, the cheapest first

@@ -31,14 +31,14 @@ SETTINGS = 2**31  # the stream of the settings, apart from all trials
 EXTRAPOLATED = 8  # -lambda_min: risks that are linear in p_e, at 0.1 and 0.2, reach p_e = 1
 
 
-def extrapolated_risk(record) -> float:
+def extrapolated(risks) -> float:
     """Return MM-REx's objective, the worst risk beyond the training environments'.
 
     (1 - E lambda_min) max_e R_e + lambda_min sum_e R_e, the largest of all affine combinations of
     the risks with no weight below lambda_min (Krueger et al., 2021). For two environments it is the
     mean risk plus 17 times the spread.
     """
-    R = np.array(record["validation_risk"])
+    R = np.array(risks)
     return float((1 + len(R) * EXTRAPOLATED) * R.max() - EXTRAPOLATED * R.sum())
 
 
@@ -49,7 +49,10 @@ CRITERIA = {
     "error": lambda record: 1 - float(np.mean(record["validation_accuracy"])),
     "worst_error": lambda record: 1 - float(np.min(record["validation_accuracy"])),
     "risk_spread": lambda record: float(np.std(record["validation_risk"])),
-    "extrapolated_risk": extrapolated_risk,
+    "extrapolated_risk": lambda record: extrapolated(record["validation_risk"]),
+    "extrapolated_error": lambda record: extrapolated(
+        [1 - accuracy for accuracy in record["validation_accuracy"]]
+    ),
 }
 
 

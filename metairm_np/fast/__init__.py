@@ -36,6 +36,7 @@ __all__ = [
     "irmv1_penalty",
     "meta_losses",
     "risk",
+    "risk_and_accuracy",
     "risks",
     "threads",
     "value_and_grad",
@@ -166,8 +167,24 @@ def accuracy(params: Params, env: Environment) -> float:
     float
         From 0 to 1; a binary tie counts as class 0.
     """
+    return risk_and_accuracy(params, env)[1]
+
+
+def risk_and_accuracy(params: Params, env: Environment) -> tuple[np.floating, float]:
+    """Return `risk` and `accuracy` of one pass over the samples.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+    env : Environment
+
+    Returns
+    -------
+    (number, float)
+    """
     theta, (env,) = _ready(params, [env])
-    return float(objectives.risk_and_accuracy(theta, env)[1])
+    found, share = objectives.risk_and_accuracy(theta, env)
+    return theta.vector.dtype.type(found), float(share)
 
 
 def irmv1_penalty(params: Params, env: Environment) -> float:

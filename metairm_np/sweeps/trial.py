@@ -26,7 +26,7 @@ from metairm_np.sweeps.identity import WHICH, data_checksum, settings_hash
 from metairm_np.sweeps.plan import name_of
 from metairm_np.training.checkpoint import Checkpoint
 from metairm_np.training.clock import Clock
-from metairm_np.training.engines import ENGINES
+from metairm_np.training.engines import ENGINES, risks_and_accuracies
 from metairm_np.training.loop import RunOptions, train
 
 VARIABLES = (*THREAD_VARIABLES, "OPENBLAS_CORETYPE")  # that the results may depend on
@@ -223,10 +223,11 @@ def run_trial(
     seconds = time.perf_counter() - began
     clock.add(result.seconds)
     with clock.on("evaluation"):
+        risk, accuracy = risks_and_accuracies(module, result.params, validation)
         evaluated = {
             "train_accuracy": [module.accuracy(result.params, env) for env in envs],
-            "validation_risk": [float(module.risk(result.params, env)) for env in validation],
-            "validation_accuracy": [module.accuracy(result.params, env) for env in validation],
+            "validation_risk": risk,
+            "validation_accuracy": accuracy,
             "test_accuracy": {
                 tested.key(name): module.accuracy(result.params, env) for name, env in test.items()
             },

@@ -10,6 +10,14 @@ def risks(engine, params, envs):
     return [float(r) for r in engine.risks(params, envs)]
 
 
+def risks_and_accuracies(engine, params, envs):
+    """Return the risk and the accuracy on each environment, two lists; `fast` takes one pass."""
+    if engine is fast:
+        found = [fast.risk_and_accuracy(params, env) for env in envs]
+        return [float(r) for r, _ in found], [a for _, a in found]
+    return risks(engine, params, envs), [engine.accuracy(params, env) for env in envs]
+
+
 def value_grad_and_risks(engine, name, params, envs, **hyper):
     """Return an objective, its gradient and the risks; `fast` comes by them on the way."""
     if engine is fast:

@@ -3,18 +3,19 @@
 import numpy as np
 
 from metairm_np import spec
-from metairm_np.training.engines import risks
+from metairm_np.training.engines import risks_and_accuracies
 
 
-def validation_risks(engine, params, validation):
-    """Return the risk on each validation set and their population standard deviation."""
+def on_validation(engine, params, validation):
+    """Return each validation set's risk and accuracy, and the standard deviation of the risks."""
     if not validation:
         return {}
-    risk = risks(engine, params, validation)
-    return {"validation_risk": risk, "validation_sigma": float(np.std(risk))}
+    risk, accuracy = risks_and_accuracies(engine, params, validation)
+    sigma = float(np.std(risk))
+    return {"validation_risk": risk, "validation_accuracy": accuracy, "validation_sigma": sigma}
 
 
-def observe(settings, hyper, engine, params, envs, validation, test, risk):
+def observe(settings, hyper, engine, params, envs, test, risk):
     """Return what is expensive: accuracies and the objective's own terms, beside the risks.
 
     `hyper` are the objective's keywords at this step.
@@ -22,7 +23,6 @@ def observe(settings, hyper, engine, params, envs, validation, test, risk):
     row = {
         "risk": risk,
         "accuracy": [engine.accuracy(params, env) for env in envs],
-        "validation_accuracy": [engine.accuracy(params, env) for env in validation],
         "test_accuracy": [engine.accuracy(params, env) for env in test],
     }
     if settings.objective == "irmv1":

@@ -17,12 +17,12 @@ from metairm_np.training.audit import Audit
 from metairm_np.training.checkpoint import Checkpoint, identity
 from metairm_np.training.clock import Clock
 from metairm_np.training.engines import risks, value_grad_and_risks
-from metairm_np.training.history import observe, validation_risks
+from metairm_np.training.history import observe, on_validation
 from metairm_np.training.holding import HoldState
 from metairm_np.training.result import Result, Status, message_of
 from metairm_np.training.settings import Settings, hyper_at, optimizer_of, random_hyper
 from metairm_np.training.state import TrainState, generator, stream
-from metairm_np.training.stopping import StoppingState, watched_risks
+from metairm_np.training.stopping import StoppingState, watched
 
 
 class Step(NamedTuple):
@@ -71,7 +71,7 @@ def trajectory(settings, engine, envs, validation, state, clock=None):
         rng, complete = generator(noise), t == settings.steps
         hyper, weight = hyper_at(settings, t, len(envs))
         with clock.on("watching"):
-            seen, risk = validation_risks(engine, params, validation), None
+            seen, risk = on_validation(engine, params, validation), None
             if settings.inner_lr_hold or complete:
                 risk = risks(engine, params, envs)
         if settings.inner_lr_hold:
@@ -84,8 +84,8 @@ def trajectory(settings, engine, envs, validation, state, clock=None):
                     engine, settings.objective, params, envs, l2=settings.l2, **hyper
                 )
         if rule:
-            watched = watched_risks(rule, {**seen, "risk": risk}, envs, validation)
-            stopping = rule.update(stopping, t, watched, params)
+            losses = watched(rule, {**seen, "risk": risk}, envs, validation)
+            stopping = rule.update(stopping, t, losses, params)
 
         objective = {}
         if rule and rule.stops(stopping, t):
@@ -177,8 +177,8 @@ def train(
     Result
         Row t of its history describes the parameters after t updates: step, objective and weight
         (of the penalty), inner_lr where that changes over the steps, and, with validation data,
-        validation_risk (one per environment) and validation_sigma; every `log_every` steps also
-        risk, accuracy, validation_accuracy, test_accuracy, the objective's own (penalty, or
+        validation_risk, validation_accuracy (one per environment) and validation_sigma; every
+        `log_every` steps also risk, accuracy, test_accuracy, the objective's own (penalty, or
         meta_loss and sigma) and what `run.observe` returns.
 
     Raises
@@ -214,7 +214,7 @@ def train(
             row["inner_lr"] = step.hyper["inner_lr"]
         if not step.objective or t % run.log_every == 0:
             with clock.on("watching"):
-                about = (settings, step.hyper, run.engine, params, envs, validation, test)
+                about = (settings, step.hyper, run.engine, params, envs, test)
                 row.update(observe(*about, step.risk))
                 if run.observe:
                     row.update(run.observe(params))

@@ -66,14 +66,14 @@ def message_of(status, step, kept, rule, armed, audit):
         )
     if status is Status.STOPPED_EARLY:
         best = (
-            "the environments' risks agreed best"
+            f"the environments' {rule.watch}s agreed best"
             if rule.target_risk is None
             else "the risk was nearest to its target"
         )
         return f"stopped early at step {step}, keeping step {kept}, where {best}"
     if not rule:
         return f"completed {step} steps"
-    what = "environments' risks" if rule.target_risk is None else "risk and its target"
+    what = f"environments' {rule.watch}s" if rule.target_risk is None else "risk and its target"
     why = "" if armed else f": the {what} never differed by {rule.arm:g}, which arms the rule"
     return (
         f"completed {step} steps without meeting the stopping threshold, keeping step {kept}{why}"

@@ -83,6 +83,11 @@ class StoppingRule:
         If given, s_t is the distance of the risks' mean from it instead: ln 2, the risk of a coin,
         where two environments are mirror images of each other and their risks agree whatever the
         model (Table 4, docs/notebook.md).
+    watch : {"risk", "error"}, default "risk"
+        What s_t is taken of: the risks, as in the paper, or the shares of wrong answers on the
+        validation samples (the risks of the 0-1 loss; say errors for risks above). Where the effect
+        of the colour varies from image to image, theta can have equal risks and lean on it by
+        three points of accuracy (docs/dynamics.md).
     """
 
     threshold: float
@@ -93,6 +98,7 @@ class StoppingRule:
     line: int = 0
     samples: str = "validation"
     target_risk: float | None = None
+    watch: str = "risk"
 
     def __post_init__(self):
         _checks.number("threshold", self.threshold, low=0)
@@ -100,6 +106,12 @@ class StoppingRule:
         for name, low in (("warmup", 0), ("patience", 0), ("smoothing", 1), ("line", 0)):
             _checks.count(name, getattr(self, name), low)
         _checks.choice("samples", self.samples, ("validation", "all"))
+        _checks.choice("watch", self.watch, ("risk", "error"))
+        if self.watch == "error" and (self.samples != "validation" or self.target_risk is not None):
+            raise ValueError(
+                'watch is "error", which is of the validation samples; leave samples and '
+                "target_risk out"
+            )
         if self.target_risk is not None:
             _checks.number("target_risk", self.target_risk, low=0)
 
@@ -177,15 +189,17 @@ def end_of_line(values):
     return values.mean(axis=0) + t @ values / (t @ t) * t[-1]
 
 
-def watched_risks(rule, risks, envs, validation):
-    """Return the risks that `rule` is about, one for each training environment.
+def watched(rule, row, envs, validation):
+    """Return the risks or errors that `rule` is about, one for each training environment.
 
-    `risks` is a row of the history, with "validation_risk" and, for samples = "all", "risk".
+    `row` is one of the history, with "risk" for samples = "all".
     """
+    if rule.watch == "error":
+        return [1 - accuracy for accuracy in row["validation_accuracy"]]
     if rule.samples == "validation":
-        return risks["validation_risk"]
+        return row["validation_risk"]
     shares = [len(held) / (len(env) + len(held)) for env, held in zip(envs, validation)]
     return [
         (1 - s) * risk + s * held
-        for s, risk, held in zip(shares, risks["risk"], risks["validation_risk"])
+        for s, risk, held in zip(shares, row["risk"], row["validation_risk"])
     ]

@@ -80,10 +80,11 @@ def test_quick_run_on_real_data(quick):
     process, folder = quick
     assert process.stderr == ""  # no bars where there is no terminal
     assert "\x1b" not in process.stdout
-    labels = "ERM|ERM (greyscale)|IRMv1|MM-REx|V-REx|meta-IRM|random guess|optimal invariant model"
+    labels = "ERM|ERM (greyscale)|IRMv1|MM-REx|V-REx|meta-IRM"
+    labels += "|meta-IRM, constant inner rate|random guess|optimal invariant model"
     expected = [f"| {label} " for label in labels.split("|")]
     expected += ["SMOKE RUN", "70.4 ± 0.9"]  # the latter the paper's figure beside ours
-    expected += ["audited against autograd: 18 checks, largest difference"]
+    expected += ["audited against autograd: 21 checks, largest difference"]
     assert [text for text in expected if text not in process.stdout] == []
     assert folder.parent.name == "runs"
     assert folder.name.startswith("cmnist-quick-")
@@ -101,7 +102,8 @@ def test_files_of_a_run(quick):
     names = "numpy autograd blas blas_kernels cores threads thread_variables"
     assert set(names.split()) <= machine.keys()
     trials = {record["algorithm"]: record for record in stored(folder).values()}
-    assert list(trials) == ["erm", "erm_grey", "irmv1", "meta_irm", "mm_rex", "v_rex"]
+    baselines = ["erm", "erm_grey", "irmv1", "mm_rex", "v_rex"]
+    assert list(trials) == sorted([*baselines, "meta_irm", "meta_irm_constant"])
     shared_out = ("threads", "thread_variables")  # a worker has its share of the cores
     theirs = trials["erm"]["machine"]
     assert theirs == machine | {key: theirs[key] for key in shared_out}
@@ -111,7 +113,7 @@ def test_files_of_a_run(quick):
     assert set(keys.split()) <= meta_irm["history"][0].keys()
     with open(folder / "results.csv") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 9
+    assert len(rows) == 7 * 9
     for row in rows:
         assert float(row["test_accuracy"]) == trials[row["algorithm"]]["test_accuracy"][row["p_e"]]
     report = (folder / "report.md").read_text()

@@ -80,9 +80,9 @@ def test_draws_and_environments_are_made_of_the_same(tmp_path):
 
 
 def test_steps_are_those_of_the_arrays(tmp_path):
-    arrays, about = exported(tmp_path / "a.npz", "cmnist", "meta_irm", steps=2)
+    arrays, about = exported(tmp_path / "a.npz", "constant", "meta_irm", steps=2)
     assert about["steps"] == 2
-    experiment, _ = load("cmnist", SMALL, None, "meta_irm")
+    experiment, _ = load("constant", SMALL, None, "meta_irm")
     envs, settings = experiment.data(child(5, 1)).train, about["settings"]
     params = [(arrays["W0"], arrays["b0"]), (arrays["W1"], arrays["b1"])]
     optimizer = Adam(settings["lr"])
@@ -121,12 +121,12 @@ def test_further_noise_comes_from_the_stream(tmp_path):
 
 def test_schedules_and_pairs_are_written_out(tmp_path):
     changes = ["v_rex.anneal_steps=2"]
-    arrays, _ = exported(tmp_path / "a.npz", "cmnist", "v_rex", changes=changes, steps=4)
+    arrays, _ = exported(tmp_path / "a.npz", "constant", "v_rex", changes=changes, steps=4)
     assert arrays["penalty_weight"].tolist() == [1, 1, 9269, 9269]
     assert arrays["divided_by"].tolist() == [1, 1, 9269, 9269]
     own = ["meta_irm.sample_pairs=true", "meta_irm.inner_lr_warmup=4"]
     changes = ["train_p=[0.1, 0.2, 0.3]", *own]
-    arrays, _ = exported(tmp_path / "b.npz", "cmnist", "meta_irm", changes=changes, steps=4)
+    arrays, _ = exported(tmp_path / "b.npz", "constant", "meta_irm", changes=changes, steps=4)
     assert arrays["pairs"].shape == (4, 3, 2)
     assert (arrays["pairs"][:, :, 0] == [0, 1, 2]).all()
     assert arrays["inner_lr"] == pytest.approx(1.368 * np.array([0.25, 0.5, 0.75, 1]))
@@ -134,7 +134,7 @@ def test_schedules_and_pairs_are_written_out(tmp_path):
 
 def test_data_but_mnist_have_their_inputs(tmp_path):
     arrays, about = exported(
-        tmp_path / "a.npz", "cmnist", "erm", changes=["environment.generator=synthetic_digits"]
+        tmp_path / "a.npz", "constant", "erm", changes=["environment.generator=synthetic_digits"]
     )
     assert about["images"] is None and "train0_rows" not in arrays
     assert arrays["train0_x"].shape == (32, 392)
@@ -155,13 +155,13 @@ def test_float32_is_that_of_training(tmp_path):
 
 def test_fewer_steps_where_training_ends(tmp_path):
     changes = ["erm.lr=0.02", "erm.l2=0.0"]
-    arrays, about = exported(tmp_path / "a.npz", "cmnist", "erm", changes=changes)
+    arrays, about = exported(tmp_path / "a.npz", "constant", "erm", changes=changes)
     risk = arrays["answer_validation_risk"].mean(axis=1)
     assert about["steps"] == 6 and risk[0] > risk[4]
     between = (risk[0] + risk[4]) / 2
     rule = f"{{threshold={between}, arm={between}, warmup=1, target_risk=0.0}}"
     stopped = [*changes, f"erm.early_stopping={rule}"]
-    fewer, about = exported(tmp_path / "b.npz", "cmnist", "erm", changes=stopped)
+    fewer, about = exported(tmp_path / "b.npz", "constant", "erm", changes=stopped)
     assert 0 < about["steps"] < 5
     assert (
         fewer["answer_objective"].tolist() == arrays["answer_objective"][: about["steps"]].tolist()

@@ -120,6 +120,8 @@ def test_risks_accuracy_penalty_meta_losses_and_adapt(drawn):
         for env, function in itertools.product(envs, ("risk", "accuracy", "irmv1_penalty")):
             one, other = (getattr(module, function)(params, env) for module in (spec, fast))
             assert one == pytest.approx(other, rel=1e-12, abs=1e-14)
+        both = fast.risk_and_accuracy(params, envs[0])
+        assert both == (fast.risk(params, envs[0]), fast.accuracy(params, envs[0]))
         for key in ("same_env", "pairs"):
             hyper.pop(key, None)
         if "gradient_noise" in hyper:

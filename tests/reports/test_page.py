@@ -54,7 +54,17 @@ def folder(tmp_path_factory):
 def two(folder, tmp_path):
     """Return a copy of that folder with a search in it, too."""
     out = shutil.copytree(folder, tmp_path / "the runs")
-    line = ["search", "cmnist", *OPTIONS, "--algorithms", "v_rex", "--budget", "2", "--trials", "1"]
+    line = [
+        "search",
+        "constant",
+        *OPTIONS,
+        "--algorithms",
+        "v_rex",
+        "--budget",
+        "2",
+        "--trials",
+        "1",
+    ]
     assert main([*line, "--out", str(out)]) == 0
     return out
 
@@ -91,7 +101,7 @@ def test_links_lead_to_the_files_that_it_was_made_from(two, tmp_path):
 
 def test_searches_come_last_with_what_they_selected(two):
     text = page(two.iterdir()).html
-    before, heading, after = text.partition("Search: Table 1, Figure 3: Colored MNIST")
+    before, heading, after = text.partition("Search: what Table 1 was before: Colored MNIST")
     assert "<h2" in before
     assert "V-REx: 2 settings in the order of risk" in after
     assert "selected: <code>--set v_rex.lr=" in after

@@ -96,7 +96,17 @@ def test_what_a_folder_takes_from_one_beside_it_is_checked(tmp_path, monkeypatch
 
 def test_a_searchs_trial_of_other_settings_is_not_taken(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    line = ["search", "cmnist", *OPTIONS, "--algorithms", "v_rex", "--budget", "2", "--trials", "1"]
+    line = [
+        "search",
+        "constant",
+        *OPTIONS,
+        "--algorithms",
+        "v_rex",
+        "--budget",
+        "2",
+        "--trials",
+        "1",
+    ]
     assert main(line) == 0
     (folder,) = map(Folder, (tmp_path / "runs").iterdir())
     first, second = folder.names()
@@ -152,7 +162,7 @@ def test_damaged_plans_and_configs_are_one_sentence(
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_searchs_other_algorithms_stay(harm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    line = ["search", "cmnist", *OPTIONS, "--budget", "2", "--algorithms"]
+    line = ["search", "constant", *OPTIONS, "--budget", "2", "--algorithms"]
     assert main([*line, "v_rex"]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
     path = folder / "plan.json"

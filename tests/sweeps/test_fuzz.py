@@ -24,7 +24,7 @@ SMALL = [*OPTIONS, "--set", "steps=6", "--trials", "2", "--save-params"]
 LINES = {  # the second has erm's trials from the first
     "table": ["cmnist", *SMALL, "--algorithms", "erm,v_rex"],
     "beside": ["cmnist", *SMALL, "--algorithms", "erm,mm_rex", "--set", "v_rex.lr=0.5"],
-    "search": ["search", "cmnist", *SMALL, "--algorithms", "v_rex", "--budget", "2"],
+    "search": ["search", "constant", *SMALL, "--algorithms", "v_rex", "--budget", "2"],
 }
 
 

@@ -282,6 +282,20 @@ def test_early_stopping_watches_the_samples_that_it_says(samples):
     np.testing.assert_allclose(step.stopping.risks, spec.risks(START, envs), rtol=1e-12)
 
 
+@pytest.mark.parametrize("engine", [fast, spec])
+def test_early_stopping_watches_the_errors_if_told_so(engine):
+    rule = StoppingRule(threshold=0.5, arm=0.5, warmup=0, watch="error")
+    chosen = settings(early_stopping=rule)
+    state = first_state(chosen, TRIAL.train, 0, 2)
+    step = next(trajectory(chosen, engine, TRIAL.train, TRIAL.validation, state))
+    errors = [1 - spec.accuracy(START, env) for env in TRIAL.validation]
+    np.testing.assert_allclose(step.stopping.risks, errors, rtol=1e-12)
+    assert len(set(errors)) == 2
+    assert run(chosen).message.endswith(
+        "the environments' errors never differed by 0.5, which arms the rule"
+    )
+
+
 def test_a_target_that_is_met_and_a_rule_that_never_fires_say_so():
     start = np.mean(run(settings(steps=0)).history[0]["validation_risk"])
     rule = StoppingRule(threshold=start, arm=start, warmup=2, target_risk=0.0)

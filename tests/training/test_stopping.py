@@ -112,6 +112,9 @@ def test_a_target_is_met_by_the_mean_risk_and_not_by_the_spread():
         ({"smoothing": 0}, "smoothing is 0"),
         ({"line": -1}, "line is -1"),
         ({"target_risk": -1}, "target_risk is -1"),
+        ({"watch": "loss"}, "unknown watch 'loss'; Known: error, risk"),
+        ({"watch": "error", "samples": "all"}, "leave samples and target_risk out"),
+        ({"watch": "error", "target_risk": 0.7}, "leave samples and target_risk out"),
     ],
 )
 def test_refused(options, message):

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from metairm_np.conformance.adapters import _objectives
+from metairm_np.conformance.adapters._objectives import Objectives
 
 
-class JaxParams:
+class JaxParams(Objectives):
     """A backend that differentiates objectives by the parameters, in float64 if these are."""
 
     def __init__(self, params_to_logits, layout, objectives):
+        super().__init__(objectives)
         self.params_to_logits, self.layout = params_to_logits, layout
-        self.objectives = _objectives.checked(objectives)
-        self.name = _objectives.named(objectives)
-
-    @property
-    def value_and_grad(self):
-        """The question, which counts as a function of the module that the objectives are in."""
-
-        def ask(name, params, envs, **hyper):
-            return self.ask(_objectives.chosen(self.objectives, name), params, envs, hyper)
-
-        ask.__module__ = _objectives.module_of(self.objectives)
-        return ask
 
     def ask(self, objective, params, envs, hyper):
         """Return an objective's value and gradient, as NumPy arrays."""

@@ -6,6 +6,23 @@ from metairm_np import _checks, spec
 from metairm_np.conformance.offer import NotOffered, full_name
 
 
+class Objectives:
+    """A backend of objectives of one's own; subclasses ask(objective, params, envs, hyper)."""
+
+    def __init__(self, objectives):
+        self.objectives, self.name = checked(objectives), named(objectives)
+
+    @property
+    def value_and_grad(self):
+        """The question, which counts as a function of the module that the objectives are in."""
+
+        def ask(name, params, envs, **hyper):
+            return self.ask(chosen(self.objectives, name), params, envs, hyper)
+
+        ask.__module__ = module_of(self.objectives)
+        return ask
+
+
 def checked(objectives):
     """Return the objectives if their names are the suite's and they can be called."""
     if not objectives:

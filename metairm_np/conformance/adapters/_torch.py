@@ -6,27 +6,17 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from metairm_np.conformance.adapters import _objectives
+from metairm_np.conformance.adapters._objectives import Objectives
 from metairm_np.conformance.offer import NotOffered
 from metairm_np.conformance.replies import UnusableError
 
 
-class TorchModule:
+class TorchModule(Objectives):
     """A backend that loads the parameters into a module and asks an objective for its gradient."""
 
     def __init__(self, make, objectives):
-        self.make, self.objectives = make, _objectives.checked(objectives)
-        self.name = _objectives.named(objectives)
-
-    @property
-    def value_and_grad(self):
-        """The question, which counts as a function of the module that the objectives are in."""
-
-        def ask(name, params, envs, **hyper):
-            return self.ask(_objectives.chosen(self.objectives, name), params, envs, hyper)
-
-        ask.__module__ = _objectives.module_of(self.objectives)
-        return ask
+        super().__init__(objectives)
+        self.make = make
 
     def ask(self, objective, params, envs, hyper):
         """Return an objective's value and gradient; what it does to the parameters is seen."""
