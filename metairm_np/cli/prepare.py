@@ -155,10 +155,15 @@ def prepare_table(args, command):
     tasks = [
         contents.task(case, name, trial, **options)
         for case, names in wanted.items()
-        for trial in range(args.trials)
-        for name in names  # the algorithms of a trial share its data
+        for trial in range(args.trials)  # the algorithms of a trial share its data
+        for name in (names if args.jobs == 1 else longest_first(study.cases[case], names))
     ]
     return tasks, folder, lambda: conclude.conclude_table(contents, folder, command)
+
+
+def longest_first(experiment, names):
+    """Return the algorithms, those with most steps first: at the end no process waits for long."""
+    return sorted(names, key=lambda name: -experiment.algorithms[name].settings.steps)
 
 
 def prepare_search(args, command):

@@ -1,7 +1,7 @@
 """The project's own engines as backends, and copies of the spec that can be changed."""
 
 import importlib.util
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 
 import autograd
@@ -82,14 +82,19 @@ class Fast(Engine):
     name, engine = "fast", fast
 
 
+@cache
+def code_of_spec():
+    """Return the compiled spec."""
+    return spec.__spec__.loader.get_code("metairm_np.spec")
+
+
 def copy_of_spec():
     """Return a fresh copy of the module `metairm_np.spec`.
 
     A function that is set in the copy is used by the copy's other functions.
     """
-    found = importlib.util.find_spec("metairm_np.spec")
-    copy = importlib.util.module_from_spec(found)
-    found.loader.exec_module(copy)
+    copy = importlib.util.module_from_spec(spec.__spec__)
+    exec(code_of_spec(), vars(copy))
     copy.OPTIMIZERS = dict(OPTIMIZERS)
     copy.train_steps = partial(train_steps, copy)
     copy.sigma_and_weights = partial(sigma_and_weights, copy)

@@ -24,8 +24,9 @@ def findings(backend, dtype):
     for known, its_dtype, text in DIAGNOSED:
         if known is backend and its_dtype == dtype:
             return text
-    found = map(finding_text, check_backend(backend, dtype).findings)
-    text = "\n".join(found) or "no known mistake explains it"
+    report = check_backend(backend, dtype)
+    found = list(map(finding_text, report.findings))
+    text = "\n".join(found or ["no known mistake explains it", *report.known])
     DIAGNOSED.append((backend, dtype, text))
     return text
 

@@ -30,7 +30,9 @@ class Report:
     random : int
         How many random cases were asked for.
     findings : list of metairm_np.conformance.diagnosis.Finding
-        Named mistakes, the one that explains most first.
+        The named mistakes, which together explain all that differs.
+    known : list of str
+        What is known where there is no name, lines of text.
     seconds : float
     """
 
@@ -41,6 +43,7 @@ class Report:
     required: list[str] = field(default_factory=list)
     random: int = 0
     findings: list = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -108,6 +111,7 @@ class Report:
                 for name, ok, most in self.stages
             ],
             "diagnosis": [vars(finding) for finding in self.findings],
+            "known": self.known,
             "wrong": [
                 {
                     key: getattr(o, key)
@@ -158,6 +162,7 @@ class Report:
             lines += ["", arrays_table(outcome)]
         for finding in self.findings:
             lines += ["", finding_text(finding, f"of the {len(self.wrong)} checks that differ")]
+        lines += [""] * bool(self.known) + self.known
         return "\n".join(lines)
 
     def verdict(self) -> str:
@@ -202,10 +207,12 @@ def arrays_table(outcome):
 
 def finding_text(finding, of="checks"):
     """Return a named mistake with its cause and remedy."""
-    against = len(finding.contradicted)
-    doubt = f"; {against} others speak against it" if against else ""
-    lines = [f"Diagnosis: {finding.name} (explains {len(finding.explains)} {of}{doubt})"]
-    for what in ("cause", "remedy"):
-        text = f"{what}: {getattr(finding, what)}"
+    number = finding.number and f", {finding.number}"
+    lines = [f"Diagnosis: {finding.name}{number} (explains {len(finding.explains)} {of})"]
+    told = [(what, getattr(finding, what)) for what in ("cause", "remedy")]
+    if finding.alike:
+        told.append(("or", f"{', '.join(finding.alike)}; what was asked does not tell them apart"))
+    for what, text in told:
+        text = f"{what}: {text}"
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)

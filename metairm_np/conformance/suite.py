@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 from metairm_np import _checks
 from metairm_np.conformance import vectors
-from metairm_np.conformance.diagnosis import apart, diagnosis
+from metairm_np.conformance.diagnosis import diagnosis
+from metairm_np.conformance.evidence import Evidence, apart
+from metairm_np.conformance.known import what_is_known
 from metairm_np.conformance.offer import as_backend, declined, name_of, offered
 from metairm_np.conformance.random_cases import random_cases
 from metairm_np.conformance.replies import UnusableError
@@ -236,8 +238,9 @@ def check_backend(
     missing = sorted({stage.needs for name, stage in STAGES.items() if name not in stages})
     report = Report(name_of(backend), dtype, outcomes, missing, list(require), random)
     if diagnose and report.wrong:
-        report.findings = diagnosis(
-            known, outcomes, dtype, lambda solved, stage: ask(backend, solved, stage, dtype)
-        )
+        by_name = {solved.case.name: solved for solved in known}
+        evidence = Evidence(by_name, report.answered, dtype, lambda *asked: ask(backend, *asked))
+        report.findings = diagnosis(evidence)
+        report.known = [] if report.findings else what_is_known(evidence)
     report.seconds = round(time.perf_counter() - start, 3)
     return report

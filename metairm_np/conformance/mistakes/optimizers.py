@@ -1,4 +1,4 @@
-"""Known mistakes of the optimizers and of training steps."""
+"""Known mistakes of the optimizers."""
 
 import numpy as np
 
@@ -6,32 +6,130 @@ from metairm_np._autodiff import tree_map
 from metairm_np.conformance.mistakes.catalogue import mistake
 from metairm_np.optimizers import SGD, Adam
 
-
-class UncorrectedAdam(Adam):
-    """Adam without bias correction."""
-
-    def update(self, gradient, state, params):
-        """Return the next parameters and state."""
-        _, state = super().update(gradient, state, params)
-
-        def moved(p, m, v):
-            return p - self.lr * m / (np.sqrt(v) + self.epsilon)
-
-        return tree_map(moved, params, state.m, state.v), state
+# ---- Adam ----------------------------------------------------------------------------------------
 
 
-class EpsilonInsideAdam(Adam):
-    """Adam with epsilon inside the root."""
+def adam(s, move):
+    """Replace Adam's step by p - lr move(m, v, rule, t), the moments not corrected."""
 
-    def update(self, gradient, state, params):
-        """Return the next parameters and state."""
-        _, state = super().update(gradient, state, params)
-        a, b = 1 / (1 - self.beta1**state.t), 1 / (1 - self.beta2**state.t)
+    class Wrong(Adam):
+        def update(self, gradient, state, params):
+            _, state = super().update(gradient, state, params)
 
-        def moved(p, m, v):
-            return p - self.lr * a * m / np.sqrt(b * v + self.epsilon)
+            def moved(p, m, v):
+                return p - self.lr * move(m, v, self, state.t)
 
-        return tree_map(moved, params, state.m, state.v), state
+            return tree_map(moved, params, state.m, state.v), state
+
+    s.OPTIMIZERS["adam"] = Wrong
+
+
+def corrections(rule, t):
+    """Return the factors 1 / (1 - beta^t) of both moments."""
+    return 1 / (1 - rule.beta1**t), 1 / (1 - rule.beta2**t)
+
+
+@mistake(
+    "Adam without bias correction",
+    "the moments are used as they are, without the factors 1 / (1 - beta^t)",
+    "divide m by 1 - beta1^t and v by 1 - beta2^t (Kingma and Ba, 2015, Algorithm 1)",
+)
+def _(s):
+    adam(s, lambda m, v, rule, t: m / (np.sqrt(v) + rule.epsilon))
+
+
+@mistake(
+    "bias correction of the first moment only",
+    "v is used without the factor 1 / (1 - beta2^t)",
+    "divide both moments",
+)
+def _(s):
+    adam(s, lambda m, v, rule, t: corrections(rule, t)[0] * m / (np.sqrt(v) + rule.epsilon))
+
+
+@mistake(
+    "bias correction one step late",
+    "the factors are 1 / (1 - beta^t) with t one too large, or one too small but in the first step",
+    "t is 1 in the first step",
+    variants=(1, -1),
+)
+def _(s, more):
+    def move(m, v, rule, t):
+        a, b = corrections(rule, max(t + more, 1))
+        return a * m / (np.sqrt(b * v) + rule.epsilon)
+
+    adam(s, move)
+
+
+@mistake(
+    "Adam's epsilon inside the root",
+    "m / sqrt(v + epsilon)",
+    "use m / (sqrt(v) + epsilon)",
+)
+def _(s):
+    def move(m, v, rule, t):
+        a, b = corrections(rule, t)
+        return a * m / np.sqrt(b * v + rule.epsilon)
+
+    adam(s, move)
+
+
+@mistake(
+    "Adam's epsilon not rescaled",
+    "the corrections are drawn into the learning rate, so that epsilon is added to the root of v "
+    "before its correction: the 'epsilon hat' of Kingma and Ba, as in TensorFlow",
+    "add epsilon to the root of the corrected v",
+)
+def _(s):
+    def move(m, v, rule, t):
+        a, b = corrections(rule, t)
+        return a / np.sqrt(b) * m / (np.sqrt(v) + rule.epsilon)
+
+    adam(s, move)
+
+
+@mistake(
+    "another epsilon in Adam",
+    "epsilon is a constant, not the one that is given",
+    "use the optimizer's epsilon",
+    variants=(1e-8, 1e-7),
+    number="epsilon",
+)
+def _(s, epsilon):
+    def move(m, v, rule, t):
+        a, b = corrections(rule, t)
+        return a * m / (np.sqrt(b * v) + epsilon)
+
+    adam(s, move)
+
+
+@mistake(
+    "AMSGrad",
+    "v is the largest second moment so far (amsgrad=True), corrected before or after",
+    "use the second moment of this step",
+    variants=("before", "after"),
+)
+def _(s, corrected):
+    class Wrong(Adam):
+        def init(self, params):
+            return super().init(params), tree_map(np.zeros_like, params)
+
+        def update(self, gradient, state, params):
+            state, largest = state
+            _, state = super().update(gradient, state, params)
+            a, b = corrections(self, state.t)
+            before = b if corrected == "before" else 1.0
+            largest = tree_map(lambda u, v: np.maximum(u, before * v), largest, state.v)
+
+            def moved(p, m, v):
+                return p - self.lr * a * m / (np.sqrt(v * b / before) + self.epsilon)
+
+            return tree_map(moved, params, state.m, largest), (state, largest)
+
+    s.OPTIMIZERS["adam"] = Wrong
+
+
+# ---- SGD -----------------------------------------------------------------------------------------
 
 
 class NesterovSGD(SGD):
@@ -70,48 +168,6 @@ class LateDampenedSGD(DampenedSGD):
 
 
 @mistake(
-    "Adam without bias correction",
-    "the moments are used as they are, without the factors 1 / (1 - beta^t)",
-    "divide m by 1 - beta1^t and v by 1 - beta2^t (Kingma and Ba, 2015, Algorithm 1)",
-)
-def _(s):
-    s.OPTIMIZERS["adam"] = UncorrectedAdam
-
-
-@mistake(
-    "Adam's epsilon inside the root",
-    "m / sqrt(v + epsilon)",
-    "use m / (sqrt(v) + epsilon)",
-)
-def _(s):
-    s.OPTIMIZERS["adam"] = EpsilonInsideAdam
-
-
-@mistake(
-    "weight decay decoupled",
-    "AdamW: the parameters shrink besides the step, so that the norm's gradient is not scaled by "
-    "Adam or kept by momentum",
-    "add l2 ||theta||^2 to the objective (torch.optim.Adam(weight_decay=2 * l2) is the same)",
-    variants=(2.0, 1.0),
-)
-def _(s, factor):
-    def steps(name, params, envs, optimizer, steps, l2=0.0, **hyper):
-        shrink = 1 - factor * l2 * optimizer["lr"]
-        rule = s.OPTIMIZERS[optimizer["name"]](
-            **{key: value for key, value in optimizer.items() if key != "name"}
-        )
-        state, path = rule.init(params), []
-        for _ in range(steps):
-            _, gradient = s.value_and_grad(name, params, envs, **hyper)
-            shrunk = tree_map(lambda p: shrink * p, params)
-            params, state = rule.update(gradient, state, shrunk)
-            path.append(params)
-        return path
-
-    s.train_steps = steps
-
-
-@mistake(
     "momentum dampened",
     "v <- momentum v + (1 - momentum) g, or dampening = momentum in torch.optim.SGD",
     "use v <- momentum v + g, the default of torch.optim.SGD",
@@ -128,3 +184,24 @@ def _(s, dampened):
 )
 def _(s):
     s.OPTIMIZERS["sgd"] = NesterovSGD
+
+
+@mistake("momentum ignored", "SGD has no momentum", "use v <- momentum v + g")
+def _(s):
+    s.OPTIMIZERS["sgd"] = lambda lr, momentum=0.0: SGD(lr)
+
+
+@mistake(
+    "another momentum",
+    "SGD's momentum is a constant, not the one that is given",
+    "use the optimizer's momentum",
+    variants=(0.9,),
+    number="momentum",
+)
+def _(s, m):
+    class Wrong(SGD):
+        def update(self, gradient, state, params):
+            velocity = tree_map(lambda v, g: m * v + g, state.velocity, gradient)
+            return tree_map(lambda p, v: p - self.lr * v, params, velocity), type(state)(velocity)
+
+    s.OPTIMIZERS["sgd"] = Wrong
