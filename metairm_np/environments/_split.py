@@ -124,10 +124,13 @@ class EnvironmentSplit:
 
     def _as_in_training(self, e, part, rows, uniforms):
         """Return samples drawn as training environment `e` draws them."""
+        return self._environment(self._pools[0], rows, uniforms, **self._about(e, part))
+
+    def _about(self, e, part):
+        """Return the name of a part of training environment `e`, and its probabilities."""
         p_e = self.train_p[e]
         about = {"p_e": p_e, "patch_p": self.patch_p[e], "label_noise": self.label_noise[e]}
-        name = f"{part} p_e={p_e:g}"
-        return self._environment(self._pools[0], rows, uniforms, name=name, **about)
+        return {"name": f"{part} p_e={p_e:g}", **about}
 
     def in_each_colour(self, env: Environment) -> list:
         """Return the x of an environment in each colour; an empty list where there are none."""

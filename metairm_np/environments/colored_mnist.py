@@ -139,7 +139,7 @@ class ColoredDigits(EnvironmentSplit):
                 "the patch is defined for 2 classes only"
             )
         super().__init__(seed, (pool, test_pool), patch_p=patch_p, **settings)
-        self.n_classes, self._colour = n_classes, True
+        self.n_classes, self._colour, self._drawn_only = n_classes, True, False
 
     def test(
         self, p_e: float, patch_p: float | None = None, label_noise: float | None = None
@@ -181,9 +181,9 @@ class ColoredDigits(EnvironmentSplit):
 
     def draws(self) -> ColoredDigits:
         """Return the same trial with a `Draw` in the place of each Environment."""
-        return self._twin(_environment=self._draw)
+        return self._twin(_drawn_only=True)
 
-    def _draw(self, pool, rows, uniforms, *, p_e, patch_p, label_noise, name=""):
+    def _draw(self, pool, rows, uniforms, *, p_e, patch_p, label_noise):
         k, digits = self.n_classes, pool[1][rows]
         y = (digits.astype(np.int64) // (10 // k) + (uniforms[0] < label_noise)) % k
         z = (y + (uniforms[1] < p_e)) % k
@@ -192,12 +192,34 @@ class ColoredDigits(EnvironmentSplit):
 
     def _environment(self, pool, rows, uniforms, *, name, **about):
         draw = self._draw(pool, rows, uniforms, **about)
-        images, y, z = pool[0][rows], draw.y, draw.z
-        if draw.patch is not None:
-            images = with_patch(images, draw.patch)
+        if self._drawn_only:
+            return draw
+        return self._painted(pool[0][rows], draw.z, draw.patch, draw.y, name=name, **about)
+
+    def _painted(self, images, z, patch, y, **about):
+        """Return the environment of images in the channels z, with patches if there are any."""
+        if patch is not None:
+            images = with_patch(images, patch)
         grey = (np.arange(256) / 255).astype(self.dtype)[images.reshape(len(y), -1)]  # (n, 196)
         z, n_channels = (z, self.n_classes) if self._colour else (np.zeros_like(z), 1)
-        return Environment.painted(grey, z, n_channels, y, name=name, **about)
+        return Environment.painted(grey, z, n_channels, y, **about)
+
+    def _in_common(self, keep):
+        """Return the kept parts of all, which share each image in each colour, with each patch."""
+        draws = super(ColoredDigits, self.draws())._in_common(keep)
+        if self._drawn_only:
+            return draws
+        looks = [
+            (d.rows, d.z * self._colour, 0 * d.z if d.patch is None else d.patch) for d in draws
+        ]
+        different, which = np.unique(np.concatenate(looks, axis=1), axis=1, return_inverse=True)
+        rows, z, patch = different
+        patch = None if draws[0].patch is None else patch
+        source = self._painted(self._pools[0][0][rows], z, patch, 0 * z)
+        return [
+            Environment.resampled(source, some, draw.y, **self._about(e, "validation"))
+            for e, (some, draw) in enumerate(zip(np.split(which, len(draws)), draws))
+        ]
 
 
 def with_patch(images, z):

@@ -46,6 +46,8 @@ class Environment:
         Of `x`.
     groups : tuple of Group
         The same samples without most of the zeros, as `metairm_np.fast` takes them; read-only.
+    drawn_from : (Environment, (n,) array of int) or None
+        For an environment made by `resampled`: x is that of the other one in these rows.
 
     Raises
     ------
@@ -61,8 +63,8 @@ class Environment:
     patch_p: float | None
     label_noise: float | None
     y: np.ndarray
-    groups: tuple[_packing.Group, ...]
     shape: tuple[int, int]
+    drawn_from: tuple[Environment, np.ndarray] | None = None
 
     def __init__(
         self,
@@ -126,17 +128,60 @@ class Environment:
         labels = _packing.sealed(labels)
         groups = _packing.by_channel(images, channels, n_channels, labels)
         first = cls(images[:1], labels[:1], **about)
-        return first._with(labels, groups, n_channels * images.shape[1])
+        return first._with(labels, n_channels * images.shape[1], groups=groups)
+
+    @classmethod
+    def resampled(cls, source: Environment, rows: ArrayLike, y: ArrayLike, **about) -> Environment:
+        """Make the environment whose sample s is sample rows[s] of another, with the label y[s].
+
+        For environments with one `source` the risks and accuracies in `metairm_np.fast` take one
+        pass over that together.
+
+        Parameters
+        ----------
+        source : Environment
+        rows : (n,) array of int
+            Samples of `source`, each as often as you like.
+        y, **about
+            As for `Environment`.
+
+        Returns
+        -------
+        Environment
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `Environment`, and if a row is out of range.
+        """
+        places = _plain("rows", rows)
+        strange = places[~np.isin(places, range(len(source)))]
+        if len(strange):
+            raise ValueError(
+                f"rows holds {strange[0]}; give whole numbers from 0 to {len(source) - 1}"
+            )
+        _, labels = _checked(places.reshape(-1, 1), y)
+        first = cls(np.zeros((1, 1)), labels[:1], **about)
+        drawn_from = (source, _packing.sealed(places.astype(np.intp, copy=False)))
+        return first._with(_packing.sealed(labels), source.shape[1], drawn_from=drawn_from)
 
     @cached_property
     def x(self) -> np.ndarray:
         """The inputs, (n, d)."""
+        if self.drawn_from:
+            source, rows = self.drawn_from
+            return _packing.locked(source.x[rows])
         return _packing.locked(_packing.unpack(self.groups, self.shape))
+
+    @cached_property
+    def groups(self) -> tuple[_packing.Group, ...]:
+        """The samples without most of the zeros."""
+        return _packing.views(self.x, self.y)
 
     @property
     def dtype(self) -> np.dtype:
         """The type of `x`."""
-        return self.groups[0].blocks[0].x.dtype
+        return self.drawn_from[0].dtype if self.drawn_from else self.groups[0].blocks[0].x.dtype
 
     def __repr__(self) -> str:
         about = {
@@ -169,7 +214,12 @@ class Environment:
         _checks.dtype(dtype)
         if self.dtype == dtype:
             return self
-        return self._with(self.y, _packing.cast(self.groups, dtype), self.shape[1])
+        if self.drawn_from:
+            source, rows = self.drawn_from
+            kept = {"drawn_from": (source.astype(dtype), rows)}
+        else:
+            kept = {"groups": _packing.cast(self.groups, dtype)}
+        return self._with(self.y, self.shape[1], **kept)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Environment:
         """Return the environment of some of the samples.
@@ -195,13 +245,13 @@ class Environment:
                 "give one or more, each once"
             )
         groups = _packing.take(self.groups, rows, len(self))
-        return self._with(_packing.locked(self.y[rows]), groups, self.shape[1])
+        return self._with(_packing.locked(self.y[rows]), self.shape[1], groups=groups)
 
-    def _with(self, y, groups, n_columns):
+    def _with(self, y, n_columns, **samples):
         """Return an environment of other samples, of which the same is known."""
         twin = object.__new__(type(self))
         about = {name: getattr(self, name) for name in ABOUT}
-        vars(twin).update(about, y=y, groups=groups, shape=(len(y), n_columns))
+        vars(twin).update(about, y=y, shape=(len(y), n_columns), **samples)
         return twin
 
     def __copy__(self) -> Environment:
@@ -211,8 +261,10 @@ class Environment:
         return self
 
     def __getstate__(self):
-        """Return what a pickle holds: `x` or `groups`, since either can be made of the other."""
-        kept = "groups" if self.groups[0].ones else "x"
+        """Return what a pickle holds: one of three, since the others can be made of it."""
+        kept = "drawn_from"
+        if not self.drawn_from:
+            kept = "groups" if self.groups[0].ones else "x"
         return {name: getattr(self, name) for name in (*ABOUT, "shape", "y", kept)}
 
     def __setstate__(self, state):
@@ -221,6 +273,9 @@ class Environment:
         if "x" in state:
             x = _packing.sealed(state["x"])
             made = {"x": x, "groups": _packing.views(x, y)}
+        elif "drawn_from" in state:
+            source, rows = state["drawn_from"]
+            made = {"drawn_from": (source, _packing.sealed(rows))}
         else:
             made = {"groups": _packing.each_array(_packing.sealed, state["groups"])}
         vars(self).update(state, y=y, **made)

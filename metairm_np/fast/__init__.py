@@ -36,8 +36,8 @@ __all__ = [
     "irmv1_penalty",
     "meta_losses",
     "risk",
-    "risk_and_accuracy",
     "risks",
+    "risks_and_accuracies",
     "threads",
     "value_and_grad",
     "value_grad_and_risks",
@@ -167,24 +167,29 @@ def accuracy(params: Params, env: Environment) -> float:
     float
         From 0 to 1; a binary tie counts as class 0.
     """
-    return risk_and_accuracy(params, env)[1]
+    _, (share,) = risks_and_accuracies(params, [env])
+    return float(share)
 
 
-def risk_and_accuracy(params: Params, env: Environment) -> tuple[np.floating, float]:
-    """Return `risk` and `accuracy` of one pass over the samples.
+def risks_and_accuracies(
+    params: Params, envs: Sequence[Environment]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `risk` and `accuracy` of each environment, of one pass over the samples.
+
+    Environments that are `Environment.resampled` from the same one share the pass over that.
 
     Parameters
     ----------
     params : list of (W, b)
-    env : Environment
+    envs : list of Environment
 
     Returns
     -------
-    (number, float)
+    (E,) array, (E,) array
     """
-    theta, (env,) = _ready(params, [env])
-    found, share = objectives.risk_and_accuracy(theta, env)
-    return theta.vector.dtype.type(found), float(share)
+    theta, envs = _ready(params, envs)
+    found, shares = objectives.risks_and_accuracies(theta, envs).T
+    return found.astype(theta.vector.dtype), shares
 
 
 def irmv1_penalty(params: Params, env: Environment) -> float:
@@ -316,7 +321,8 @@ def meta_losses(
 
 def _risks(of, dtype):
     """Return the risks of pairs of parameters and environments."""
-    return np.array([objectives.risk_and_accuracy(*pair)[0] for pair in of], dtype)
+    found = [objectives.risks_and_accuracies(theta, [env])[0][0] for theta, env in of]
+    return np.array(found, dtype)
 
 
 def _ready(params, envs):

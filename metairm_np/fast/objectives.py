@@ -21,16 +21,44 @@ from metairm_np.fast.theta import Theta
 # ---- one environment -----------------------------------------------------------------------------
 
 
-def risk_and_accuracy(params, env):
-    """Return the risk and the share of right answers, lines 1 and 2."""
+def risks_and_accuracies(params, envs):
+    """Return the risk and the share of right answers on each environment, lines 1 and 2: (E, 2)."""
+    known, found = {}, []
+    for env in envs:
+        if env.drawn_from:
+            source, rows = env.drawn_from
+            if id(source) not in known:
+                known[id(source)] = logits(params, source)
+            f = known[id(source)][rows]
+            total = judged(f, env.y, network.loss_and_slope(f, env.y)[0])
+        else:
+            total, _ = sum_over(judged_chunk, env, [params])
+        found.append(total / len(env))
+    return np.array(found)
+
+
+def judged(f, y, loss):
+    """Return the sum of the losses, and how many answers are right."""
+    guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
+    return np.array([float(loss.sum()), np.count_nonzero(guess == y)])
+
+
+def judged_chunk(c):
+    """Return the same for a chunk."""
+    (_, _, f), loss, _ = c.outputs()
+    return judged(f, c.y, loss)
+
+
+def logits(params, env):
+    """Return f of each sample, (n, out), line 1."""
+    f = np.empty((len(env), params.sizes[-1]), env.dtype)
 
     def kernel(c):
-        (_, _, f), loss, _ = c.outputs()
-        guess = f[:, 0] > 0 if f.shape[1] == 1 else f.argmax(axis=1)
-        return np.array([float(loss.sum()), np.count_nonzero(guess == c.y)])
+        f[c.numbers] = network.forward(c.thetas[0], c.x, c.work).f
+        return 0.0
 
-    value, _ = sum_over(kernel, env, [params])
-    return value / len(env)
+    sum_over(kernel, env, [params])
+    return f
 
 
 def gradient(params, env, cache=None):

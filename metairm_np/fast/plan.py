@@ -22,8 +22,8 @@ class Cut(NamedTuple):
 
     pieces : list of (x, rows, place)
         See `network.Samples`; x may lack its column of ones.
-    y : (m,) array of int
-        The labels.
+    y, numbers : (m,) array of int
+        The labels, and where the samples are in the environment.
     m : int
         The number of samples.
     before : int
@@ -32,6 +32,7 @@ class Cut(NamedTuple):
 
     pieces: list
     y: list
+    numbers: list
     m: int
     before: int
 
@@ -69,9 +70,9 @@ class Plan:
                 for first in range(0, len(block.y), step):
                     x = block.x[first : first + step]
                     x = narrow(x) if self.ones and len(x) < len(block.x) else x
-                    add_piece(cuts, x, block.y[first : first + step], start, rows)
-        # one piece's labels are a view
-        cuts = [c._replace(y=np.concatenate(c.y) if c.y[1:] else c.y[0]) for c in cuts]
+                    here = slice(first, first + step)
+                    add_piece(cuts, x, block.y[here], block.rows[here], start, rows)
+        cuts = [c._replace(y=joined(c.y), numbers=joined(c.numbers)) for c in cuts]
         n_parts = max(1, min(PARTS, len(cuts) // CHUNKS))
         # every n_parts-th cut, because the later ones of a group are wider
         self.parts = [cuts[p::n_parts] for p in range(n_parts)]
@@ -110,15 +111,21 @@ class Plan:
         return found
 
 
-def add_piece(cuts, x, y, start, rows):
+def joined(parts):
+    """Return arrays as one, a view if there is only one."""
+    return np.concatenate(parts) if parts[1:] else parts[0]
+
+
+def add_piece(cuts, x, y, numbers, start, rows):
     """Add samples to the last cut, or to a new one if that has no room."""
     if not cuts or cuts[-1].m + len(x) > rows:
         before = cuts[-1].before + cuts[-1].m if cuts else 0
-        cuts.append(Cut([], [], 0, before))
+        cuts.append(Cut([], [], [], 0, before))
     last = cuts[-1]
     here = slice(last.m, last.m + len(x))
     last.pieces.append((x, here, slice(start, start + x.shape[1])))
     last.y.append(y)
+    last.numbers.append(numbers)
     cuts[-1] = last._replace(m=here.stop)
 
 

@@ -29,6 +29,7 @@ class Chunk(NamedTuple):
     In thetas and totals, lists of [(W, b), ...], the first W may have b as its first row, and then
     the first b is None. `hidden` are arrays to keep the hidden activations in, where they are
     `known` after another pass at thetas[0]; `kept` is what `outputs` returned then, if that is.
+    `numbers` says where the samples are in the environment; small ones have none.
     """
 
     x: Samples
@@ -39,6 +40,7 @@ class Chunk(NamedTuple):
     known: bool
     work: Workspace
     kept: tuple | None = None
+    numbers: np.ndarray | None = None
 
     def outputs(self):
         """Return the `Activations` at thetas[0], the losses and delta."""
@@ -154,11 +156,11 @@ def run(cuts, ones, kernel, n_totals, copies, cache, known):
     work, value = workspace(dtype), 0.0
     totals = [Theta.zeros(copies[0].sizes, dtype) for _ in range(n_totals)]
     thetas, sums = ([theta.bordered() for theta in many] for many in (copies, totals))
-    for pieces, y, m, before in cuts:
+    for pieces, y, numbers, m, before in cuts:
         x = Samples(m, pieces if ones else with_ones(pieces, m, work))
         hidden = cache and cache.arrays(before, m)
         found = known and hidden is not None
-        value += kernel(Chunk(x, y, thetas, sums, hidden, found, work))
+        value += kernel(Chunk(x, y, thetas, sums, hidden, found, work, numbers=numbers))
     return value, totals
 
 

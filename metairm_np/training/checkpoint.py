@@ -94,6 +94,9 @@ def identity(settings, engine, envs, seed, n_classes, *options) -> str:
 def _crc(env):
     """Return the CRC-32 of an environment's samples and labels."""
     crc = zlib.crc32(env.y.tobytes())
+    if env.drawn_from:
+        source, rows = env.drawn_from
+        return zlib.crc32(np.array(rows).tobytes(), crc ^ _crc(source))
     for group in env.groups:
         for block in group.blocks:
             for part in (block.x, block.rows):

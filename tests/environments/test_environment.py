@@ -70,12 +70,12 @@ def check_groups(env, x):
 # ---- construction --------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=range(6))
+@pytest.fixture(params=range(9))
 def env(request):
     """Return an environment, made in one of the ways to make one."""
     plain = Environment(np.ones((9, 3)), np.arange(9) % 2, name="a", p_e=0.1)
     painted = Environment.painted(np.ones((9, 2)), np.arange(9) % 2, 2, np.arange(9) % 2, name="a")
-    envs = [plain, painted]
+    envs = [plain, painted, Environment.resampled(painted, [8, 0, 0] * 3, plain.y, name="a")]
     envs += [*(e.astype("float32") for e in envs), *(e.take([5, 1, 8]) for e in envs)]
     return envs[request.param]
 
@@ -166,6 +166,33 @@ def test_pickles_are_the_same_and_read_only(env, protocol):
         test_nothing_in_an_environment_can_be_changed(twin)
         with pytest.raises(AttributeError, match="cannot be set"):
             twin.y = env.y
+
+
+def test_resampled_has_the_rows_of_another_and_labels_of_its_own():
+    source = Environment(np.arange(6.0).reshape(3, 2), [0, 0, 0])
+    env = Environment.resampled(source, [2, 0, 2, 2], [0, 1, 1, 0], name="b", p_e=0.3)
+    np.testing.assert_array_equal(env.x, [[4, 5], [0, 1], [4, 5], [4, 5]])
+    assert (env.shape, env.dtype, env.name, env.p_e) == ((4, 2), np.float64, "b", 0.3)
+    assert env.astype("float32").drawn_from[0].dtype == env.astype("float32").x.dtype == np.float32
+    np.testing.assert_array_equal(env.take([1, 3]).x, [[0, 1], [4, 5]])
+
+
+def test_pickled_together_resampled_ones_share_what_they_are_drawn_from():
+    x, y = np.random.default_rng(0).normal(size=(100, 50)), np.arange(1000) % 2
+    source, rows = Environment(x, y[:100]), np.arange(1000) % 100
+    envs = [Environment.resampled(source, rows, y), Environment.resampled(source, rows[::-1], y)]
+    data = pickle.dumps(envs)
+    assert len(data) < 2 * x.nbytes
+    one, two = pickle.loads(data)
+    assert one.drawn_from[0] is two.drawn_from[0]
+    np.testing.assert_array_equal(two.x, envs[1].x)
+
+
+@pytest.mark.parametrize("rows", [[0, 2], [-1, 0], [0, 0.5]])
+def test_resampled_refuses_rows_that_are_not_there(rows):
+    source = Environment([[0.0], [1.0]], [0, 1])
+    with pytest.raises(ValueError, match=rf"rows holds ({rows[0]}|{rows[1]}); give .* from 0 to 1"):
+        Environment.resampled(source, rows, [0, 1])
 
 
 def test_a_pickle_holds_the_inputs_once():

@@ -45,6 +45,19 @@ def test_more_environments_leave_the_draws_of_the_first_alone(make):
     assert equal(short.validation, long.validation[:2])
 
 
+@pytest.mark.parametrize("patch_p", [None, 0.2])
+def test_digits_drawn_in_common_share_the_images_that_they_show(patch_p):
+    data = synthetic_digits(0, 200, validation=0.5, validation_draws=4, patch_p=patch_p)
+    one, two = data.validation
+    assert one.drawn_from[0] is two.drawn_from[0]
+    assert len(one.drawn_from[0]) == len(np.unique(np.concatenate([one.x, two.x]), axis=0))
+    grey = data.greyscale()
+    for env, digits, draw in zip(data.validation, grey.validation, data.draws().validation):
+        np.testing.assert_array_equal(env.y, draw.y)
+        np.testing.assert_array_equal(env.x.reshape(-1, 2, 196).argmax(axis=1).max(axis=1), draw.z)
+        np.testing.assert_array_equal(env.x.reshape(-1, 2, 196).sum(axis=1), digits.x)
+
+
 @pytest.mark.parametrize("make", ["digits", "sentences"], indirect=True)
 def test_dtypes_agree(make):
     wide, narrow = (everything(make(0, dtype=dtype)) for dtype in ("float64", "float32"))

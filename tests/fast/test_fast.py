@@ -120,14 +120,35 @@ def test_risks_accuracy_penalty_meta_losses_and_adapt(drawn):
         for env, function in itertools.product(envs, ("risk", "accuracy", "irmv1_penalty")):
             one, other = (getattr(module, function)(params, env) for module in (spec, fast))
             assert one == pytest.approx(other, rel=1e-12, abs=1e-14)
-        both = fast.risk_and_accuracy(params, envs[0])
-        assert both == (fast.risk(params, envs[0]), fast.accuracy(params, envs[0]))
+        found, shares = fast.risks_and_accuracies(params, envs)
+        assert [*found] == [*fast.risks(params, envs)]
+        assert [*shares] == [fast.accuracy(params, env) for env in envs]
         for key in ("same_env", "pairs"):
             hyper.pop(key, None)
         if "gradient_noise" in hyper:
             hyper["gradient_noise"] = hyper["gradient_noise"][0]
         one, other = (flat(module.adapt(params, envs[0], **hyper)) for module in (spec, fast))
         np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_risks_and_accuracies_of_resampled_environments(n_classes):
+    """They come from one pass over what is shared, the others' from their own."""
+    rng = np.random.default_rng(0)
+    source, other = synthetic_digits(0, 300, n_classes=n_classes, validation=0).train
+    envs = [
+        Environment.resampled(source, rng.integers(300, size=n), rng.integers(n_classes, size=n))
+        for n in (700, 50)
+    ]
+    params = init_mlp((source.shape[1], 9, 1 if n_classes == 2 else n_classes), 0)
+    with cut():
+        found, shares = fast.risks_and_accuracies(params, [*envs, other, source])
+        for env, risk, share in zip([*envs, other, source], found, shares):
+            assert risk == pytest.approx(spec.risk(params, env), rel=1e-12)
+            assert share == spec.accuracy(params, env)
+            assert fast.risk(params, env) == risk
+    value, gradient = fast.value_and_grad("erm", params, envs)
+    assert value == pytest.approx(spec.value_and_grad("erm", params, envs)[0], rel=1e-12)
 
 
 @each_objective
