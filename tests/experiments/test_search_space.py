@@ -76,6 +76,7 @@ SEARCHES = {
         for name in ("erm", "erm_grey", "irmv1", "meta_irm")
     ],
     "table3": ["n12500-meta_irm", "n6250-meta_irm"],
+    "table5": ["no_std", "first_order", "same_env"],
     "dynamics_hold": ["meta_irm"],
     "dynamics_ramp": ["meta_irm"],
     "table6": [f"{case}-{a}" for case in ("noisy", "clean") for a in ("irmv1", "meta_irm")],
