@@ -32,7 +32,7 @@ def trials_run(text):
 def made(tmp_path_factory):
     """Return a folder with a run of Table 1's meta-IRM, and the records of Table 5 on its own."""
     path = tmp_path_factory.mktemp("reuse")
-    go(path / "out", "constant", "--algorithms", "meta_irm")
+    go(path / "out", "cmnist", "--algorithms", "meta_irm")
     return path / "out", records(go(path / "alone", "table5"))
 
 
@@ -64,7 +64,7 @@ def test_other_trials_are_not(shared, capsys, options):
 
 def test_a_damaged_record_is_not(shared, capsys):
     out, alone = shared
-    (record,) = out.glob("constant-*/trials/meta_irm-001.json")
+    (record,) = out.glob("cmnist-*/trials/meta_irm-001.json")
     record.write_text(record.read_text()[:-30])
     path = go(out, "table5")
     assert len(trials_run(capsys.readouterr().out)) == 7
@@ -74,7 +74,7 @@ def test_a_damaged_record_is_not(shared, capsys):
 def test_parameters_are_taken_over_where_they_are_wanted(tmp_path, capsys):
     alone = go(tmp_path / "alone", "figure10")
     go(tmp_path / "out", "constant", "--algorithms", "irmv1", "--save-params")
-    go(tmp_path / "out", "table5")  # has meta-IRM without its parameters
+    go(tmp_path / "out", "table3", "--algorithms", "meta_irm")  # without its parameters
     capsys.readouterr()
     path = go(tmp_path / "out", "figure10")
     assert all(name.startswith("meta_irm,") for name in trials_run(capsys.readouterr().out))
@@ -86,7 +86,7 @@ def test_parameters_are_taken_over_where_they_are_wanted(tmp_path, capsys):
 def test_a_folder_of_another_release_is_no_obstacle(shared, capsys):
     out, _ = shared
     _storage.write_json(
-        out / "constant-old" / "config.json", {"cases": {"": {"algorithms": {"old": {"gone": 1}}}}}
+        out / "cmnist-old" / "config.json", {"cases": {"": {"algorithms": {"old": {"gone": 1}}}}}
     )
     go(out, "table5")
     assert len(trials_run(capsys.readouterr().out)) == 6
