@@ -18,6 +18,7 @@ SMALL = [
 DROP_FROM_BOUNDING_SET, DAC_OVERRIDE = 24, 1  # of prctl and capabilities on Linux
 ALGORITHMS = ["erm", "v_rex"]
 OPTIONS = [*(part for text in SMALL for part in ("--set", text)), "--jobs", "1"]
+SEARCH = ["search", "constant", *OPTIONS, *"--algorithms v_rex --budget 2 --trials 1".split()]
 
 
 def experiment(*changes):

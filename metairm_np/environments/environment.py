@@ -114,17 +114,7 @@ class Environment:
             As `Environment`, and if a channel is missing or out of range.
         """
         images, labels = _checked(grey, y)
-        channels = _plain("channel", channel)
-        if channels.shape != labels.shape:
-            raise ValueError(
-                f"channel has shape {channels.shape}; give one number for each of {len(labels)} "
-                "samples"
-            )
-        strange = channels[~np.isin(channels, range(n_channels))]
-        if len(strange):
-            raise ValueError(
-                f"channel holds {strange[0]}; give whole numbers from 0 to {n_channels - 1}"
-            )
+        channels = _numbers("channel", channel, labels, n_channels)
         labels = _packing.sealed(labels)
         groups = _packing.by_channel(images, channels, n_channels, labels)
         first = cls(images[:1], labels[:1], **about)
@@ -154,13 +144,8 @@ class Environment:
         ValueError, TypeError
             As `Environment`, and if a row is out of range.
         """
-        places = _plain("rows", rows)
-        strange = places[~np.isin(places, range(len(source)))]
-        if len(strange):
-            raise ValueError(
-                f"rows holds {strange[0]}; give whole numbers from 0 to {len(source) - 1}"
-            )
-        _, labels = _checked(places.reshape(-1, 1), y)
+        _, labels = _checked(np.zeros((np.size(y), 1)), y)
+        places = _numbers("rows", rows, labels, len(source))
         first = cls(np.zeros((1, 1)), labels[:1], **about)
         drawn_from = (source, _packing.sealed(places.astype(np.intp, copy=False)))
         return first._with(_packing.sealed(labels), source.shape[1], drawn_from=drawn_from)
@@ -307,6 +292,19 @@ def _checked(x, y):
             "drop or fix them"
         )
     return x, y.astype(np.int64, copy=False)
+
+
+def _numbers(what, given, labels, below):
+    """Return whole numbers from 0 to below - 1, one for each label, as an array, or raise."""
+    numbers = _plain(what, given)
+    if numbers.shape != labels.shape:
+        raise ValueError(
+            f"{what} has shape {numbers.shape}; give one number for each of {len(labels)} samples"
+        )
+    strange = numbers[~np.isin(numbers, range(below))]
+    if len(strange):
+        raise ValueError(f"{what} holds {strange[0]}; give whole numbers from 0 to {below - 1}")
+    return numbers
 
 
 def _plain(what, array):

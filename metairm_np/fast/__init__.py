@@ -150,8 +150,7 @@ def risks(params: Params, envs: Sequence[Environment]) -> np.ndarray:
     -------
     (E,) array
     """
-    theta, envs = _ready(params, envs)
-    return _risks([(theta, env) for env in envs], theta.vector.dtype)
+    return risks_and_accuracies(params, envs)[0]
 
 
 def accuracy(params: Params, env: Environment) -> float:
@@ -316,13 +315,8 @@ def meta_losses(
         noise = None if gradient_noise is None else gradient_noise[i]
         inner = objectives.InnerLoop(envs[i], inner_lr, inner_steps, inner_l2, noise)
         adapted[i] = objectives.trajectory(theta, inner)[0][-1]
-    return _risks([(adapted[i], envs[j]) for i, j in pairs], theta.vector.dtype)
-
-
-def _risks(of, dtype):
-    """Return the risks of pairs of parameters and environments."""
-    found = [objectives.risks_and_accuracies(theta, [env])[0][0] for theta, env in of]
-    return np.array(found, dtype)
+    found = [objectives.risks_and_accuracies(adapted[i], [envs[j]])[0, 0] for i, j in pairs]
+    return np.array(found, theta.vector.dtype)
 
 
 def _ready(params, envs):

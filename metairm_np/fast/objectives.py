@@ -27,9 +27,9 @@ def risks_and_accuracies(params, envs):
     for env in envs:
         if env.drawn_from:
             source, rows = env.drawn_from
-            if id(source) not in known:
-                known[id(source)] = logits(params, source)
-            f = known[id(source)][rows]
+            if source not in known:
+                known[source] = logits(params, source)
+            f = known[source][rows]
             total = judged(f, env.y, network.loss_and_slope(f, env.y)[0])
         else:
             total, _ = sum_over(judged_chunk, env, [params])

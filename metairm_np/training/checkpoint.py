@@ -96,7 +96,7 @@ def _crc(env):
     crc = zlib.crc32(env.y.tobytes())
     if env.drawn_from:
         source, rows = env.drawn_from
-        return zlib.crc32(np.array(rows).tobytes(), crc ^ _crc(source))
+        return zlib.crc32(rows.tobytes(), crc ^ _crc(source))
     for group in env.groups:
         for block in group.blocks:
             for part in (block.x, block.rows):

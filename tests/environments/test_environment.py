@@ -193,6 +193,8 @@ def test_resampled_refuses_rows_that_are_not_there(rows):
     source = Environment([[0.0], [1.0]], [0, 1])
     with pytest.raises(ValueError, match=rf"rows holds ({rows[0]}|{rows[1]}); give .* from 0 to 1"):
         Environment.resampled(source, rows, [0, 1])
+    with pytest.raises(ValueError, match=r"rows has shape \(1,\); give one number for each of 2 s"):
+        Environment.resampled(source, rows[:1], [0, 1])
 
 
 def test_a_pickle_holds_the_inputs_once():

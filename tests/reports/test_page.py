@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from small_sweeps import OPTIONS
+from small_sweeps import OPTIONS, SEARCH
 
 from metairm_np import _storage
 from metairm_np.cli import main
@@ -54,18 +54,7 @@ def folder(tmp_path_factory):
 def two(folder, tmp_path):
     """Return a copy of that folder with a search in it, too."""
     out = shutil.copytree(folder, tmp_path / "the runs")
-    line = [
-        "search",
-        "constant",
-        *OPTIONS,
-        "--algorithms",
-        "v_rex",
-        "--budget",
-        "2",
-        "--trials",
-        "1",
-    ]
-    assert main([*line, "--out", str(out)]) == 0
+    assert main([*SEARCH, "--out", str(out)]) == 0
     return out
 
 

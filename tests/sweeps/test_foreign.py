@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from small_sweeps import OPTIONS, SMALL, again, records
+from small_sweeps import OPTIONS, SEARCH, SMALL, again, records
 
 from metairm_np import _storage
 from metairm_np.cli import main
@@ -96,24 +96,13 @@ def test_what_a_folder_takes_from_one_beside_it_is_checked(tmp_path, monkeypatch
 
 def test_a_searchs_trial_of_other_settings_is_not_taken(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    line = [
-        "search",
-        "constant",
-        *OPTIONS,
-        "--algorithms",
-        "v_rex",
-        "--budget",
-        "2",
-        "--trials",
-        "1",
-    ]
-    assert main(line) == 0
+    assert main(SEARCH) == 0
     (folder,) = map(Folder, (tmp_path / "runs").iterdir())
     first, second = folder.names()
     before = records(folder.path)
     record = {**folder.record(first), "name": second, "setting": 1}
     _storage.write_record(folder.record_path(second), record)
-    assert main(line) == 0
+    assert main(SEARCH) == 0
     assert records(folder.path) == before
     assert "settings hash" in caplog.text
 
