@@ -47,7 +47,7 @@ def test_each_rule_names_the_step_that_it_says():
     n = 80
     t = np.arange(n)
     rows = made_up(gaps=0.01 + abs(t - 50) / 100, risks=0.4 + t / 100, worst=1 - abs(t - 60) / 100)
-    found = stopping_rules.rules(RULE, 88, rows, [70.0, 0.8])
+    found = stopping_rules.rules(RULE, 88, rows)
     steps = {name: rows[index]["step"] for name, index in found.items()}
     assert steps["the rule of all experiments"] == 88
     assert steps["oracle: best worst test accuracy"] == 120
@@ -55,14 +55,6 @@ def test_each_rule_names_the_step_that_it_says():
         assert (
             100 <= steps[f"smallest spread of the {name}"] <= 104
         )  # smoothing lags by a row or two
-    assert steps["step 70, Table 1's mean"] == 70
-    assert steps["validation risk 0.800, Table 1's mean"] in (80, 82)
-    assert steps["validation risk ln 2, that of a coin"] == 2 * int(
-        np.ceil((np.log(2) - 0.4) * 100)
-    )
-    assert (
-        len(stopping_rules.rules(RULE, 88, rows, [])) == 5
-    )  # without other trials, none that aims at theirs
 
 
 def test_no_rule_stops_before_the_warm_up():
@@ -70,7 +62,7 @@ def test_no_rule_stops_before_the_warm_up():
     rows = made_up(
         gaps=np.linspace(0.01, 0.5, n), risks=np.linspace(0.9, 0.4, n), worst=np.linspace(1, 0.5, n)
     )
-    found = stopping_rules.rules(RULE, RULE.warmup, rows, [])
+    found = stopping_rules.rules(RULE, RULE.warmup, rows)
     assert all(rows[index]["step"] >= RULE.warmup for index in found.values())
 
 

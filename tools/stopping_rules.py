@@ -1,10 +1,9 @@
 """Where rules that see no test data would stop an experiment's meta-IRM, and where test data would.
 
-Table 1, ten trials; Table 3; Table 4, with rules on the risk's level, too:
+Table 1 with a constant alpha, ten trials; Table 3:
 
     python tools/stopping_rules.py constant experiments/results/constant
     python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
-    python tools/stopping_rules.py table4 --kept runs/constant-HASH experiments/results/table4
 
 Each trial has the seed of the experiment's but is trained for all its steps. The rule of all
 experiments sees every step, the others every second one. stopping_rules.json and stopping_rules.md
@@ -23,7 +22,6 @@ from metairm_np import _storage
 from metairm_np._seeds import child
 from metairm_np.experiments.files import load_study
 from metairm_np.reports import tables
-from metairm_np.sweeps import Contents, Folder
 from metairm_np.training import RunOptions, train
 from metairm_np.training.stopping import StoppingState, watched
 
@@ -51,11 +49,8 @@ def history(name, case, trial):
     return rule, stop, [row for row in rows if row["step"] % EVERY == 0]
 
 
-def rules(rule, stop, rows, kept):
-    """Return the index of the row at which each rule stops.
-
-    `kept` are the mean step and risk of other trials at their stop, or empty.
-    """
+def rules(rule, stop, rows):
+    """Return the index of the row at which each rule stops."""
     steps = np.array([row["step"] for row in rows])
     late = steps >= rule.warmup
 
@@ -69,31 +64,16 @@ def rules(rule, stop, rows, kept):
     def smallest(values):
         return int(np.argmin(np.where(late, values, np.inf)))
 
-    def first(condition):
-        return int(np.argmax(condition & late)) if (condition & late).any() else len(rows) - 1
-
-    risk = np.mean(
-        [row["validation_risk"] for row in rows], axis=1
-    )  # it rises too fast to be averaged over steps
-    found = {
+    worst = [min(row["test_accuracy"]) for row in rows]
+    return {
         "the rule of all experiments": int(np.argmin(np.abs(steps - stop))),
         "smallest spread of the risks, all samples": smallest(smoothed("watched").std(axis=1)),
         "smallest spread of the validation risks": smallest(
             smoothed("validation_risk").std(axis=1)
         ),
         "smallest spread of the meta-losses": smallest(smoothed("sigma")),
+        "oracle: best worst test accuracy": int(np.argmax(np.where(late, worst, 0))),
     }
-    if kept:
-        found |= {
-            f"step {kept[0]:.0f}, Table 1's mean": int(np.argmin(np.abs(steps - kept[0]))),
-            f"validation risk {kept[1]:.3f}, Table 1's mean": first(risk >= kept[1]),
-            "validation risk ln 2, that of a coin": first(risk >= np.log(2)),
-            "steepest rise of the validation risk": smallest(
-                -np.gradient(smoothed("validation_risk").mean(axis=1))
-            ),
-        }
-    worst = [min(row["test_accuracy"]) for row in rows]
-    return {**found, "oracle: best worst test accuracy": int(np.argmax(np.where(late, worst, 0)))}
 
 
 def table(stops):
@@ -112,11 +92,6 @@ def main():
     parser.add_argument("experiment", help="one that has meta-IRM with early stopping")
     parser.add_argument("to", type=Path, help="the folder that the results go into")
     parser.add_argument("--case", default="", help="the experiment's case, where it has several")
-    parser.add_argument(
-        "--kept",
-        type=Path,
-        help="a run folder of cmnist: rules that aim at its trials' steps and risks, too",
-    )
     parser.add_argument("--trials", type=int, default=10, help="default: 10")
     parser.add_argument("--jobs", type=int, default=1, help="default: 1")
     args = parser.parse_args()
@@ -126,28 +101,12 @@ def main():
             f"{args.experiment} has no case {args.case!r} with meta_irm; "
             f"its cases are {', '.join(map(repr, cases))}"
         )
-    kept = []
-    if args.kept:
-        records = Folder(args.kept, read_only=True).summaries(Contents.read(args.kept))
-        kept = [record for record in records if record["algorithm"] == "meta_irm"]
-    if args.kept and not kept:
-        parser.error(
-            f"{args.kept} has no finished trial of meta_irm; give a run folder of cmnist that has"
-        )
-    kept = (
-        [
-            float(np.mean([np.mean(record[key]) for record in kept]))
-            for key in ("step", "validation_risk")
-        ]
-        if kept
-        else []
-    )
     stem, stops = "-".join(filter(None, ("stopping_rules", args.case))), {}
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
         for found in pool.imap(
             functools.partial(history, args.experiment, args.case), range(args.trials)
         ):
-            for name, index in rules(*found, kept).items():
+            for name, index in rules(*found).items():
                 stops.setdefault(name, []).append(
                     {key: found[2][index][key] for key in ("step", "test_accuracy", "watched")}
                 )

@@ -80,9 +80,8 @@ class StoppingRule:
         training samples, too. With more samples s_t has less sampling error, which is what most of
         the spread between trials comes from (docs/notebook.md).
     target_risk : float >= 0, optional
-        If given, s_t is the distance of the risks' mean from it instead: ln 2, the risk of a coin,
-        where two environments are mirror images of each other and their risks agree whatever the
-        model (Table 4, docs/notebook.md).
+        If given, s_t is the distance of the risks' mean from it instead: what an invariant model
+        has, where equal risks are not what invariance looks like (Table 4, Figure 4).
     watch : {"risk", "error"}, default "risk"
         What s_t is taken of: the risks, as in the paper, or the shares of wrong answers on the
         validation samples (the risks of the 0-1 loss; say errors for risks above). Where the effect

@@ -81,21 +81,20 @@ def test_published_numbers_go_by_the_experiment():
     assert paper("cmnist", "meta_irm")["0.2"] == [70.8, 1.0]
     assert paper("table3", "meta_irm", "n25000") == paper("cmnist", "meta_irm")
     assert paper("table5", "meta_irm") == {"0.1": [70.9, 0.9], "0.9": [70.4, 0.9]}
-    assert paper("table4", "meta_irm_coin") == paper("table4", "meta_irm") != {}
+    assert paper("cmnist", "meta_irm") != paper("table4", "meta_irm") != {}
     assert paper("figure9", "meta_irm") == paper("table3", "meta_irm", "n6250") == {}
 
 
-def test_one_stopping_rule_serves_all_experiments_of_the_paper_but_table_1():
+def test_experiments_have_one_of_two_stopping_rules_but_where_agreement_means_nothing():
     names = [name for name, config in CONFIGS.items() if config.get("artefacts")]
     cases = [case for name in names for case in files.load_study(name).cases.values()]
-    first = {one.settings.early_stopping for one in files.load("cmnist").algorithms.values()}
-    every = [one.settings for case in cases for one in case.algorithms.values()]
-    rules = {settings.early_stopping for settings in every} - first
-    (rule,) = (rule for rule in rules if rule.target_risk is None)
-    # for mirrored environments, in one row of table4
-    coin = replace(rule, target_risk=0.6931, threshold=0.005, smoothing=1)
-    assert rules == {rule, coin}
-    assert len(first - {None}) == 1
+    every = {one.settings.early_stopping for case in cases for one in case.algorithms.values()}
+    errors, risks = (
+        files.load(name).algorithms["meta_irm"].settings.early_stopping
+        for name in ("cmnist", "constant")
+    )
+    level = replace(errors, watch="risk", target_risk=0.5935, threshold=0.005, warmup=100)
+    assert every == {None, errors, risks, level}  # the last for mirrored environments, table4
 
 
 def test_cmnist_is_the_papers_setting():
@@ -168,14 +167,16 @@ algorithms.no_std.lr = 0.5
 def test_rows_choose_algorithms_and_their_order(tmp_path):
     text = """
 base = "table4"
-rows = ["coin", "erm"]
-algorithms.coin = { base = "meta_irm_coin", early_stopping = false }
+rows = ["longer", "erm"]
+algorithms.longer = { base = "meta_irm", early_stopping = false }
 """
     (experiment,) = load(tmp_path, text).cases.values()
-    coin = files.load("table4").algorithms["meta_irm_coin"]
-    assert [*experiment.algorithms] == ["coin", "erm"]
-    assert experiment.algorithms["coin"].label == coin.label
-    assert experiment.algorithms["coin"].settings == replace(coin.settings, early_stopping=None)
+    stopped = files.load("table4").algorithms["meta_irm"]
+    assert [*experiment.algorithms] == ["longer", "erm"]
+    assert experiment.algorithms["longer"].label == stopped.label
+    assert experiment.algorithms["longer"].settings == replace(
+        stopped.settings, early_stopping=None
+    )
 
 
 def test_cases_change_an_experiment_and_overrides_come_last(tmp_path):

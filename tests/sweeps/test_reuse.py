@@ -1,6 +1,7 @@
 """Trials that experiments share are carried out once, and only those whose results are the same."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from small_sweeps import OPTIONS, records
@@ -13,9 +14,10 @@ pytestmark = pytest.mark.slow
 
 def go(out, name, *options):
     """Run a small version of an experiment, and return its run folder."""
-    before = set(out.glob(f"{name}-*"))
+    folders = f"{Path(name).stem}-*"
+    before = set(out.glob(folders))
     assert main([name, *OPTIONS, "--trials", "2", "--out", str(out), *options]) == 0
-    (path,) = set(out.glob(f"{name}-*")) - before
+    (path,) = set(out.glob(folders)) - before
     return path
 
 
@@ -74,7 +76,9 @@ def test_a_damaged_record_is_not(shared, capsys):
 def test_parameters_are_taken_over_where_they_are_wanted(tmp_path, capsys):
     alone = go(tmp_path / "alone", "figure10")
     go(tmp_path / "out", "constant", "--algorithms", "irmv1", "--save-params")
-    go(tmp_path / "out", "table3", "--algorithms", "meta_irm")  # without its parameters
+    own = tmp_path / "shared.toml"
+    own.write_text('base = "constant"\nname = "shared"\nrows = ["meta_irm"]\n')
+    go(tmp_path / "out", str(own))  # without its parameters
     capsys.readouterr()
     path = go(tmp_path / "out", "figure10")
     assert all(name.startswith("meta_irm,") for name in trials_run(capsys.readouterr().out))
