@@ -1,4 +1,4 @@
-"""Experiment files: the shipped ones are sound, one rule of inheritance, overrides, refusals."""
+"""Experiment files: one rule of inheritance, overrides, refusals."""
 
 import copy
 from dataclasses import replace
@@ -6,9 +6,7 @@ from dataclasses import replace
 import pytest
 
 from metairm_np.cli import main
-from metairm_np.environments import colored_mnist
 from metairm_np.experiments import _inherit, files
-from metairm_np.reports import figures
 
 CONFIGS = files.available()
 OWN = """
