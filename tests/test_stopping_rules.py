@@ -55,6 +55,7 @@ def test_each_rule_names_the_step_that_it_says():
         assert (
             100 <= steps[f"smallest spread of the {name}"] <= 104
         )  # smoothing lags by a row or two
+    assert len(found) == 5
 
 
 def test_no_rule_stops_before_the_warm_up():

@@ -81,7 +81,7 @@ class StoppingRule:
         the spread between trials comes from (docs/notebook.md).
     target_risk : float >= 0, optional
         If given, s_t is the distance of the risks' mean from it instead: what an invariant model
-        has, where equal risks are not what invariance looks like (Table 4, Figure 4).
+        has, where equal risks are not what invariance looks like (Table 4, docs/notebook.md).
     watch : {"risk", "error"}, default "risk"
         What s_t is taken of: the risks, as in the paper, or the shares of wrong answers on the
         validation samples (the risks of the 0-1 loss; say errors for risks above). Where the effect
