@@ -218,7 +218,9 @@ def test_figure_5_is_the_table_drawn(results_of):
 def test_what_happens_over_steps_has_a_line_per_algorithm(results_of):
     results = results_of("dynamics")
     _, (first, last, gaps) = figures.make("over_steps", results)
-    assert [line["label"] for line in gaps["lines"]] == ["ERM", "IRMv1", "V-REx", "meta-IRM"]
+    found = [line["label"] for line in gaps["lines"]]
+    assert found[:4] == ["ERM", "IRMv1", "V-REx", "meta-IRM"]
+    assert found[4:] == ["meta-IRM, constant inner rate"]
     history = results.histories("", "erm")[1]
     logged = [row["step"] for row in history if "accuracy" in row]
     assert first["lines"][0]["places"] == last["lines"][0]["places"] == logged
