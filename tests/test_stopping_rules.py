@@ -49,7 +49,7 @@ def test_each_rule_names_the_step_that_it_says():
     rows = made_up(gaps=0.01 + abs(t - 50) / 100, risks=0.4 + t / 100, worst=1 - abs(t - 60) / 100)
     found = stopping_rules.rules(RULE, 88, rows)
     steps = {name: rows[index]["step"] for name, index in found.items()}
-    assert steps["the rule of all experiments"] == 88
+    assert steps["the experiment's own rule"] == 88
     assert steps["oracle: best worst test accuracy"] == 120
     for name in ("risks, all samples", "validation risks", "meta-losses"):
         assert (

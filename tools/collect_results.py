@@ -42,7 +42,7 @@ The settings that a search selected, and those that it would have selected by te
 ("oracle": no honest estimate; it shows what selection costs):"""
 RULES = """\
 Where the stopping rules that were tried stop, in the same trials trained for all their steps
-([`tools/stopping_rules.py`](../tools/stopping_rules.py); the rule of all experiments sees every
+([`tools/stopping_rules.py`](../tools/stopping_rules.py); the experiment's own rule sees every
 step, the others every second one):"""
 
 

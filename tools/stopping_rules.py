@@ -1,12 +1,11 @@
 """Where rules that see no test data would stop an experiment's meta-IRM, and where test data would.
 
-Table 1 with a constant alpha, ten trials; Table 3:
+Table 1 with a constant alpha, ten trials:
 
     python tools/stopping_rules.py constant experiments/results/constant
-    python tools/stopping_rules.py table3 --case n12500 experiments/results/table3
 
-Each trial has the seed of the experiment's but is trained for all its steps. The rule of all
-experiments sees every step, the others every second one. stopping_rules.json and stopping_rules.md
+Each trial has the seed of the experiment's but is trained for all its steps. The experiment's own
+rule sees every step, the others every second one. stopping_rules.json and stopping_rules.md
 (stopping_rules-CASE) go into the last folder, anew after each trial.
 """
 
@@ -66,7 +65,7 @@ def rules(rule, stop, rows):
 
     worst = [min(row["test_accuracy"]) for row in rows]
     return {
-        "the rule of all experiments": int(np.argmin(np.abs(steps - stop))),
+        "the experiment's own rule": int(np.argmin(np.abs(steps - stop))),
         "smallest spread of the risks, all samples": smallest(smoothed("watched").std(axis=1)),
         "smallest spread of the validation risks": smallest(
             smoothed("validation_risk").std(axis=1)
@@ -112,7 +111,7 @@ def main():
                 )
             _storage.write_json(args.to / f"{stem}.json", stops, indent=1)
             _storage.write(args.to / f"{stem}.md", table(stops) + "\n")
-            done = len(stops["the rule of all experiments"])
+            done = len(stops["the experiment's own rule"])
             print(f"{done} of {args.trials} trials\n{table(stops)}", flush=True)
 
 

@@ -29,7 +29,9 @@ def layers(params: list, x: np.ndarray) -> list[np.ndarray]:
     return [*outputs[1:], outputs[-1] @ W + b]
 
 
-def similarity_after_adaptation(params: list, env: Environment, settings) -> list[float]:
+def similarity_after_adaptation(
+    params: list, env: Environment, inner_lr: float, **inner
+) -> list[float]:
     """Return the PWCCA similarity of each layer's outputs under theta and under theta' (Eq. 3).
 
     Parameters
@@ -37,17 +39,17 @@ def similarity_after_adaptation(params: list, env: Environment, settings) -> lis
     params : list of (W, b)
     env : Environment
         The samples adapted to, whose outputs are compared.
-    settings : metairm_np.training.Settings
-        Of meta-IRM: inner_lr, inner_steps and inner_l2 are used, DropGrad's noise is left out.
+    inner_lr : float
+        alpha.
+    **inner
+        inner_steps and inner_l2, as in `metairm_np.spec.adapt`. DropGrad's noise is left out.
 
     Returns
     -------
     list of float
         From 0 to 1, the classifier's (the logits') last.
     """
-    hyper = settings.keywords
-    inner = {key: hyper[key] for key in ("inner_steps", "inner_l2") if key in hyper}
-    adapted = fast.adapt(params, env, hyper["inner_lr"], **inner)
+    adapted = fast.adapt(params, env, inner_lr, **inner)
     return [
         pwcca(before, after) for before, after in zip(layers(params, env.x), layers(adapted, env.x))
     ]

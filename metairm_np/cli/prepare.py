@@ -111,8 +111,8 @@ def check_files(study, out):
                 )
 
 
-def open_folder(args, kind, study, more, rows, trials, first=0, settings=None):
-    """Make the run folder, with the config, the machine and the plan in it."""
+def open_folder(args, kind, study, digits, rows, trials, first=0, settings=None):
+    """Make the run folder of the `digits`, with the config, the machine and the plan in it."""
     asked = len(rows) * args.trials * (settings or 1)
     if asked > MOST_IN_ALL:
         fewer = "--trials" if settings is None else "--trials or a smaller --budget"
@@ -121,9 +121,7 @@ def open_folder(args, kind, study, more, rows, trials, first=0, settings=None):
             f"give fewer {fewer}"
         )
     name = f"{study.name}-quick" if args.quick else study.name
-    folder = sweeps.Folder(
-        Path(args.out) / f"{kind}{name}-{study.hash(args.seed, args.dtype, args.engine, **more)}"
-    )
+    folder = sweeps.Folder(Path(args.out) / f"{kind}{name}-{digits}")
     contents = sweeps.Contents.new(study, args.seed, args.dtype, args.engine)
     check_files(study, args.out)
     try:
@@ -147,7 +145,8 @@ def prepare_table(args, command):
         wanted[case] = [name for name in algorithms if name in experiment.algorithms]
         check_data(args, experiment, [experiment.algorithms[name] for name in wanted[case]])
         rows += [row_of(name, case) for name in wanted[case]]
-    folder, contents = open_folder(args, "", study, {}, rows, args.trials)
+    digits = study.hash(args.seed, args.dtype, args.engine)
+    folder, contents = open_folder(args, "", study, digits, rows, args.trials)
     options = {
         "audit_every": args.audit_every,
         "keep_params": study.keep_params or args.save_params,
@@ -187,8 +186,11 @@ def prepare_search(args, command):
     declared = [experiment.config.get("search", {}) for experiment in study.cases.values()]
     names = [row.name for row in rows]
     first, of_all = search_space.FIRST_TRIAL, args.trials if args.best is None else 1
-    more = {"search": declared}
-    folder, contents = open_folder(args, "search-", study, more, names, of_all, first, args.budget)
+    searched = search_space.searched(study, args.seed)
+    digits = searched.hash(args.seed, args.dtype, args.engine, search=declared)
+    folder, contents = open_folder(
+        args, "search-", study, digits, names, of_all, first, args.budget
+    )
     settings = {row.name: range(args.budget) for row in rows}
     if args.best is not None:
         records = tables.by_row(folder.summaries(contents))

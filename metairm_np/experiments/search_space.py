@@ -15,6 +15,7 @@ and what makes one setting better than another:
 
 import copy
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from metairm_np import _checks
 from metairm_np._seeds import child
 from metairm_np.experiments._inherit import assign, places
 from metairm_np.experiments._schema import RANGE
-from metairm_np.experiments.files import Experiment, Study, row_of
+from metairm_np.experiments.files import Experiment, Study, resolve, row_of
 
 FIRST_TRIAL = 1_000_000  # the trials of a search are numbered from here: no table has their data
 SETTINGS = 2**31  # the stream of the settings, apart from all trials
@@ -135,6 +136,18 @@ def rows(study: Study, algorithms, named, budget, seed) -> list:
             "experiments/search.toml"
         )
     return found
+
+
+def searched(study: Study, seed) -> Study:
+    """Return the study of what it searches alone, each with its first setting.
+
+    Its hash names the search: it stays when what the search has selected is written into the file.
+    """
+    cases = {case: replace(one, algorithms={}) for case, one in study.cases.items()}
+    for row in rows(study, study.algorithms, False, 1, seed):
+        first = with_setting(row.experiment.config, row.algorithm, row.drawn[0])
+        cases[row.experiment.case].algorithms.update(resolve(first).algorithms)
+    return replace(study, cases=cases)
 
 
 def check_overrides(row: Row, overrides) -> None:

@@ -12,6 +12,7 @@ from metairm_np.analysis import representations
 from metairm_np.experiments import tested
 from metairm_np.experiments.files import Study
 from metairm_np.reports.tables import accuracies, by_algorithm, usable
+from metairm_np.training.settings import hyper_at
 
 
 class Results(NamedTuple):
@@ -211,23 +212,31 @@ def line_over_steps(label, histories, key, number, method=""):
 
 
 def similarity_after_adaptation(results):
-    """Return the PWCCA similarity of each layer before and after the inner step (Fig. 9)."""
+    """Return the PWCCA similarity of each layer before and after the inner step (Fig. 9).
+
+    alpha is that of the step whose parameters were kept.
+    """
     (experiment,) = results.study.cases.values()
-    ((name, algorithm),) = experiment.algorithms.items()
-    found = []  # (trials, environments, layers)
-    for record in results.of(""):
-        params, trial = results.folder.params(record["name"]), results.data(record)
-        similarity = representations.similarity_after_adaptation
-        found.append([similarity(params, env, algorithm.settings) for env in trial.train])
-    places = [f"hidden {layer + 1}" for layer in range(len(algorithm.settings.hidden))]
-    places.append("classifier")
     names = tested.train_names(experiment.environment)
-    values = np.array(found).reshape(len(found), len(names), len(places))
-    lines = [
-        Line(f"environment {panel_title(one)}", places, list(values[:, e].T), name)
-        for e, one in enumerate(names)
-    ]
-    return [Panel("", "", lines, "PWCCA similarity before and after the inner step", (0, 1.05))]
+    panels = []
+    for name, algorithm in experiment.algorithms.items():
+        settings, found = algorithm.settings, []  # (trials, environments, layers)
+        for record in results.of("", name):
+            params, trial = results.folder.params(record["name"]), results.data(record)
+            hyper, _ = hyper_at(settings, record["step"], len(names))
+            inner = {k: hyper[k] for k in ("inner_lr", "inner_steps", "inner_l2") if k in hyper}
+            similarity = representations.similarity_after_adaptation
+            found.append([similarity(params, env, **inner) for env in trial.train])
+        places = [f"hidden {layer + 1}" for layer in range(len(settings.hidden))]
+        places.append("classifier")
+        values = np.array(found).reshape(len(found), len(names), len(places))
+        lines = [
+            Line(f"environment {panel_title(one)}", places, list(values[:, e].T), one)
+            for e, one in enumerate(names)
+        ]
+        what = "PWCCA similarity before and after the inner step"
+        panels.append(Panel(algorithm.label, "", lines, what, (0, 1.05)))
+    return panels
 
 
 def similarity_across(results):

@@ -109,6 +109,10 @@ def test_the_template_as_it_is_runs_searches_and_goes_on(run):
     assert "selected: --set meta_irm.inner_lr=" in out
     (found,) = Path("runs").glob("search-mine-quick-*/search.json")
     assert list(json.loads(found.read_text())["erm"][0]["test_accuracy"]) == ["lab_c"]
+    edited(("lr = 0.005\nl2 = 0.001\nsteps = 200", "lr = 0.0123\nl2 = 0.001\nsteps = 200"))
+    code, out, _ = run(*search)
+    assert "reused: 8 finished trials" in out
+    assert list(Path("runs").glob("search-*/search.json")) == [found]
 
 
 def test_all_figures_that_are_of_any_data_are_drawn(run):

@@ -18,9 +18,10 @@ from metairm_np.reports import figures
 from metairm_np.reports.panels import Line, Panel, Results
 from metairm_np.reports.styles import METHODS, styles_of
 from metairm_np.sweeps import Contents, Folder
+from metairm_np.training.settings import hyper_at
 
 CHANGES = {
-    "figure9": ["hidden=[4, 3]"],
+    "figure9": ["hidden=[4, 3]", "inner_lr_warmup=20"],
     "figure10": ["hidden=[4, 3]", "p_e=[0.1, 0.5, 0.9]"],
     "table3": ["n_per_env=60"],
 }
@@ -60,7 +61,10 @@ def test_figure_9_has_each_layer_in_each_environment_and_trial(results_of):
     record = results.records[0]
     params, trial = results.folder.params(record["name"]), results.data(record)
     settings = results.experiment.algorithms["meta_irm"].settings
-    expected = representations.similarity_after_adaptation(params, trial.train[1], settings)
+    hyper, _ = hyper_at(settings, record["step"], 2)
+    expected = representations.similarity_after_adaptation(
+        params, trial.train[1], hyper["inner_lr"], inner_l2=hyper.get("inner_l2", 0.0)
+    )
     np.testing.assert_allclose(np.array(panel["lines"][1]["values"])[:, 0], expected)
 
 
