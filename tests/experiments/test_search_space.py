@@ -76,9 +76,7 @@ SEARCHES = {
         for name in ("erm", "erm_grey", "irmv1", "meta_irm")
     ],
     "table3": [
-        f"{case}-{name}"
-        for case in ("n12500", "n6250")
-        for name in ("irmv1", "v_rex", "meta_irm")
+        f"{case}-{name}" for case in ("n12500", "n6250") for name in ("irmv1", "v_rex", "meta_irm")
     ],
     "table5": ["no_std", "first_order", "same_env"],
     "dynamics_hold": ["meta_irm"],
