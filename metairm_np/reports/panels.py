@@ -218,14 +218,13 @@ def similarity_after_adaptation(results):
     """
     (experiment,) = results.study.cases.values()
     names = tested.train_names(experiment.environment)
-    panels = []
+    similarity, panels = representations.similarity_after_adaptation, []
     for name, algorithm in experiment.algorithms.items():
         settings, found = algorithm.settings, []  # (trials, environments, layers)
         for record in results.of("", name):
             params, trial = results.folder.params(record["name"]), results.data(record)
             hyper, _ = hyper_at(settings, record["step"], len(names))
             inner = {k: hyper[k] for k in ("inner_lr", "inner_steps", "inner_l2") if k in hyper}
-            similarity = representations.similarity_after_adaptation
             found.append([similarity(params, env, **inner) for env in trial.train])
         places = [f"hidden {layer + 1}" for layer in range(len(settings.hidden))]
         places.append("classifier")

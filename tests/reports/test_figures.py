@@ -21,7 +21,7 @@ from metairm_np.sweeps import Contents, Folder
 from metairm_np.training.settings import hyper_at
 
 CHANGES = {
-    "figure9": ["hidden=[4, 3]", "inner_lr_warmup=20"],
+    "figure9": ["hidden=[4, 3]", "inner_lr_warmup=200"],
     "figure10": ["hidden=[4, 3]", "p_e=[0.1, 0.5, 0.9]"],
     "table3": ["n_per_env=60"],
 }
