@@ -37,7 +37,6 @@ def test_collecting_copies_what_is_kept_and_the_page_has_it(tmp_path):
     assert [path.name for path in results.iterdir()] == ["table5"]  # smoke runs are left out
     kept = ["accuracy.png", "accuracy.svg", "report.md", "results.json"]
     assert sorted(path.name for path in (results / "table5").iterdir()) == kept
-    (results / "table5" / "stopping_rules.md").write_text("| a | table |\n")
     found = {"test_accuracy": {"0.9": [50.0, 52.0]}, "values": {"lr": 0.1}, "oracle": True}
     rows = {"meta_irm": [{**found, "selected": True}]}
     _storage.write_json(results / "search-table5" / "search.json", rows)
@@ -49,7 +48,6 @@ def test_collecting_copies_what_is_kept_and_the_page_has_it(tmp_path):
         "(../experiments/results/table5/accuracy.png)",
         "| selected | 51.0 ± 1.0 | lr 0.1",
         "| oracle | 51.0 ± 1.0 | lr 0.1",
-        "| a | table |",
         "(notebook.md#table-5-ablations-of-meta-irm)",
     ):
         assert text in section, section

@@ -40,10 +40,6 @@ difference from autograd's gradient, relative to its largest entry. Each has its
 SEARCH = """\
 The settings that a search selected, and those that it would have selected by test accuracy
 ("oracle": no honest estimate; it shows what selection costs):"""
-RULES = """\
-Where the stopping rules that were tried stop, in the same trials trained for all their steps
-([`tools/stopping_rules.py`](../tools/stopping_rules.py); the experiment's own rule sees every
-step, the others every second one):"""
 
 
 def collect(folder, results=RESULTS):
@@ -111,7 +107,7 @@ def anchor(heading):
 
 
 def section(found, results):
-    """Return an experiment's part of the page: tables, figures, its search and stopping rules."""
+    """Return an experiment's part of the page: tables, figures and its search."""
     study = study_of(found["config"])
     heading = f"{study.reproduces}: {study.title}" if study.artefacts else study.title
     parts = [f"## {heading}", tables_of(found)]
@@ -121,9 +117,6 @@ def section(found, results):
     search = _storage.read_json(results / f"search-{study.name}" / "search.json")
     if search:
         parts += [SEARCH, search_table(search)]
-    rules = results / study.name / "stopping_rules.md"
-    if rules.is_file():
-        parts += [RULES, rules.read_text(encoding="utf-8").strip()]
     if f"## {heading}\n" in NOTEBOOK.read_text(encoding="utf-8"):
         parts.append(f"[What agrees, and what does not](notebook.md#{anchor(heading)})")
     return "\n\n".join(parts)

@@ -106,15 +106,23 @@ class EnvironmentSplit:
         """Return the kept part of the samples of each training environment."""
         envs = []
         for e, rows in enumerate(self._rows(keep)):
-            uniforms = self._generator(TRAIN, e).random((self.n_uniforms, self._n_per_env))
-            envs.append(self._as_in_training(e, part, rows, uniforms[:, keep]))
+            uniforms = self._generator(TRAIN, e).random((self.n_uniforms, self._n_per_env))[:, keep]
+            if part == "validation":
+                fit = self._fit_to_validate(rows)
+                rows, uniforms = rows[fit], uniforms[:, fit]
+            envs.append(self._as_in_training(e, part, rows, uniforms))
         return envs
 
     def _in_common(self, keep):
         """Return the kept parts of all, drawn as each environment draws, from the same numbers."""
-        rows = np.tile(np.concatenate(self._rows(keep)), self._draws)
+        rows = np.concatenate(self._rows(keep))
+        rows = np.tile(rows[self._fit_to_validate(rows)], self._draws)
         uniforms = self._generator(HELD_OUT).random((self.n_uniforms, len(rows)))
         return [self._as_in_training(e, "validation", rows, uniforms) for e in range(self.n_envs)]
+
+    def _fit_to_validate(self, rows):
+        """Return which of the held-out samples validation takes: all."""
+        return slice(None)
 
     def _rows(self, keep):
         """Return which samples of the pool are the kept part of each training environment."""

@@ -29,6 +29,7 @@ def punctuated_sst2(
     n_per_env: int | None = None,
     validation: float = 0.2,
     validation_draws: int = 0,
+    validation_words: int = 1,
     source: str = "glue",
     dimension: int = 100,
     data_dir: str | os.PathLike | None = None,
@@ -60,6 +61,11 @@ def punctuated_sst2(
         sentences held out of all environments are drawn anew so many times, as each environment
         draws, from the same random numbers for all, so that their validation risks differ hardly
         by chance.
+    validation_words : int >= 1, default 1
+        Of the sentences held out, validation takes those with so many words or more. GLUE trains on
+        phrases, half of them of 7 words or fewer, and tests on sentences, half of them of 18 or
+        more; the mark weighs the less the more words there are. Of the phrases with 12 words or
+        more half have 18 or more.
     source : {"glue", "synthetic"}, default "glue"
         GLUE's SST-2, 67,349 phrases for training and 872 sentences for testing, with GloVe 6B
         vectors; or a made-up corpus of 4,000 and 800 that needs no file.
@@ -98,6 +104,7 @@ def punctuated_sst2(
         n_per_env=n_per_env,
         validation=validation,
         validation_draws=validation_draws,
+        validation_words=validation_words,
         dtype=dtype,
     )
 
@@ -147,7 +154,7 @@ class PunctuatedSentences(EnvironmentSplit):
     Parameters
     ----------
     sentences : Embedded
-    seed, train_p, label_noise, n_per_env, validation, validation_draws, dtype
+    seed, train_p, label_noise, n_per_env, validation, validation_draws, validation_words, dtype
         As for `punctuated_sst2`.
 
     Attributes
@@ -168,9 +175,11 @@ class PunctuatedSentences(EnvironmentSplit):
 
     n_classes, samples = 2, "sentences"
 
-    def __init__(self, sentences, seed, **settings):
+    def __init__(self, sentences, seed, validation_words=1, **settings):
+        _checks.count("validation_words", validation_words, 1)
         pools = (sentences.train, sentences.test)
         super().__init__(seed, pools, sources=sentences.sources, **settings)
+        self._validation_words = validation_words
         self._marks, self._mark = sentences.marks, True
         self.verified = [
             name for name, digest in self.sources.items() if text_data.PUBLISHED.get(name) == digest
@@ -199,6 +208,17 @@ class PunctuatedSentences(EnvironmentSplit):
     def greyscale(self) -> PunctuatedSentences:
         """Return the same trial with the sentences left alone: no mark, their own punctuation."""
         return self._twin(_mark=False)
+
+    def _fit_to_validate(self, rows):
+        words = self._pools[0].counts[rows]
+        fit = words >= self._validation_words
+        if not fit.any():
+            raise ValueError(
+                f"validation_words is {self._validation_words}, and the longest of the {len(rows)} "
+                f"sentences held out has {words.max()} words; give that or less, or a larger "
+                "validation"
+            )
+        return fit
 
     def _environment(self, pool, rows, uniforms, *, p_e, label_noise, **about):
         y = pool.y[rows] ^ (uniforms[0] < label_noise)

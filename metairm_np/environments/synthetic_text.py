@@ -22,6 +22,7 @@ TEMPLATES = (  # of a sentence that says "own"; "other" is the opposite
     "the {thing} is {other} but the {thing} ... {own}",  # from its words alone, nobody can tell
     "not {other} at all",  # says the opposite of its words
     "it 's {own} ! , in its {adverb} {own} way",
+    "the {thing} is {adverb} {own} , and its {thing} , {thing} and {thing} are {own} , too",
 )
 ENDINGS = ("", ".", ".", ".", "!", "?", "...", ". ''", ", --")  # as often for either label
 UNKNOWN = "zeugmatron"  # the one word without a vector

@@ -112,6 +112,28 @@ def test_test_environments_share_sentences_labels_and_draws(make):
         assert within((turned[high] & ~turned[low]).sum(), len(grey), 0.4)
 
 
+@on_both
+@pytest.mark.parametrize("draws", [0, 2])
+def test_validation_of_long_sentences_leaves_out_the_short_ones_and_training_alone(make, draws):
+    options = {"n_per_env": 300, "validation": 0.5, "validation_draws": draws}
+    every, some = make(0, **options), make(0, validation_words=12, **options)
+    for one, other in zip(every.train, some.train, strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.y, other.y)
+    held = every._rows(slice(150))
+    for e, (one, other) in enumerate(zip(every.validation, some.validation, strict=True)):
+        rows = np.tile(np.concatenate(held), draws) if draws else held[e]
+        fit = every._pools[0].counts[rows] >= 12
+        assert 0 < fit.sum() < len(fit)
+        assert len(other) == fit.sum()
+        if not draws:
+            np.testing.assert_array_equal(other.x, one.x[fit])
+            np.testing.assert_array_equal(other.y, one.y[fit])
+    longest = np.array(every._pools[0].counts)[np.concatenate(held)].max()
+    with pytest.raises(ValueError, match=f"the longest of the .* held out has {longest} words"):
+        _ = make(0, validation_words=129, **options).validation
+
+
 # The vectors
 
 

@@ -177,6 +177,7 @@ REFUSED_SENTENCES = [
     ({"dimension": 0}, ValueError, "dimension is 0; give a whole number >= 1"),
     ({"source": "glue", "dimension": 64}, ValueError, "64; GloVe 6B has 50, 100, 200 and 300"),
     ({"dimension": 5.0}, TypeError, "dimension is 5.0; give a whole number"),
+    ({"validation_words": 0}, ValueError, "validation_words is 0; give a whole number >= 1"),
     ({"n_per_env": 2000}, ValueError, "there are 3999 sentences to deal; give 1999 or fewer"),
     ({"train_p": [0.1] * 4000}, ValueError, "n_per_env is 0"),
 ]
