@@ -69,12 +69,24 @@ def test_figure_9_has_each_layer_in_each_environment_and_trial(results_of):
     np.testing.assert_allclose(np.array(panel["lines"][1]["values"])[:, 0], expected)
 
 
-def test_figure_10_compares_logits_and_for_meta_irm_the_classifiers_input(results_of):
-    _, (panel,) = figures.make("similarity_across", results_of("figure10"))
-    labels = ["IRMv1, logits", "meta-IRM, input of the classifier"]
+def test_figure_10_compares_logits_and_the_classifiers_input(results_of):
+    results = results_of("figure10")
+    _, (panel,) = figures.make("similarity_across", results)
+    compared = ["logits", "logits, by repainting", "input of the classifier"]
+    labels = [f"{name}, {what}" for name in ("IRMv1", "meta-IRM") for what in compared]
     check_lines(panel["lines"], labels, [0.1, 0.5, 0.9])
     for line in panel["lines"]:
         np.testing.assert_allclose(line["values"][0], 1)
+    record = results.of("", "irmv1")[1]
+    params, trial = results.folder.params(record["name"]), results.data(record)
+    envs = [trial.test(p_e) for p_e in (0.1, 0.5, 0.9)]
+    expected = (
+        representations.similarity_across(params, envs, -1),
+        representations.similarity_of_repainted(params, envs[0], [0, 0.4, 0.8]),
+        representations.similarity_across(params, envs, -2),
+    )
+    found = [np.array(line["values"])[:, 1] for line in panel["lines"][:3]]
+    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.slow
