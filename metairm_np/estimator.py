@@ -33,9 +33,8 @@ from metairm_np.mlp import logits
 from metairm_np.training import Settings, Status, StoppingRule, train
 
 STOP = StoppingRule(threshold=0.001, arm=0.015, warmup=50, patience=10, line=10, samples="all")
-OWN: dict[
-    str, dict[str, Any]
-] = {  # the parameters that an objective alone has, and what they are where None is given
+# the parameters that an objective alone has, and what they are where None is given
+OWN: dict[str, dict[str, Any]] = {
     "erm": {},
     "irmv1": {"penalty_weight": 1000.0, "anneal_steps": 100},
     "v_rex": {"penalty_weight": 1000.0, "anneal_steps": 100},

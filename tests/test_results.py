@@ -11,6 +11,8 @@ from metairm_np.cli import main
 from metairm_np.experiments.files import load_study, study_of
 
 RESULTS = sorted(collect_results.RESULTS.glob("*/results.json"))
+SEARCHES = sorted(collect_results.RESULTS.glob("*/search.json"))
+BY_HAND = ("erm", "erm_grey")  # searched before, and chosen by hand, see docs/choices.md
 
 
 def test_the_page_is_the_one_of_the_committed_results():
@@ -26,6 +28,19 @@ def test_the_settings_of_committed_results_are_those_of_the_experiment(path):
     for name in made_with.figures:
         assert (path.parent / f"{name}.png").is_file()
         assert (path.parent / f"{name}.svg").is_file()
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.parent.name)
+def test_experiments_have_what_their_searches_selected(path):
+    cases = load_study(path.parent.name.removeprefix("search-")).cases
+    for row, found in _storage.read_json(path).items():
+        *case, algorithm = row.split("-", 1)
+        if algorithm in BY_HAND:
+            continue
+        settings = cases["".join(case)].algorithms[algorithm].settings
+        (selected,) = [one["values"] for one in found if one["selected"]]
+        now = {**vars(settings), **settings.hyper, "hidden": list(settings.hidden)}
+        assert {key: now[key] for key in selected} == selected, row
 
 
 def test_collecting_copies_what_is_kept_and_the_page_has_it(tmp_path):

@@ -73,7 +73,7 @@ def test_its_trials_are_those_of_the_experiment_but_go_on(tmp_path):
     small.write_text(SMALL)
     assert main([str(small), "--trials", "2", "--out", str(tmp_path / "runs")]) == 0
     record = _storage.read_json(next((tmp_path / "runs").glob("*/trials/meta_irm-001.json")))
-    _, stop, rows = stopping_rules.history(str(small), "", 1)
+    _, stop, rows = stopping_rules.history(str(small), 1)
     assert stop == record["step"] < 36
     assert [row["step"] for row in rows] == list(range(0, 37, 2))
     recorded = {row["step"]: row for row in record["history"]}

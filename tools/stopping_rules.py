@@ -5,8 +5,8 @@ Table 1 with a constant alpha, ten trials:
     python tools/stopping_rules.py constant experiments/results/constant
 
 Each trial has the seed of the experiment's but is trained for all its steps. The experiment's own
-rule sees every step, the others every second one. stopping_rules.json and stopping_rules.md
-(stopping_rules-CASE) go into the last folder, anew after each trial.
+rule sees every step, the others every second one. stopping_rules.json and stopping_rules.md go
+into the last folder, anew after each trial. Of an experiment with cases it is the first one.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 
 from metairm_np import _storage
 from metairm_np._seeds import child
-from metairm_np.experiments.files import load_study
+from metairm_np.experiments.files import load
 from metairm_np.reports import tables
 from metairm_np.training import RunOptions, train
 from metairm_np.training.stopping import StoppingState, watched
@@ -27,9 +27,9 @@ from metairm_np.training.stopping import StoppingState, watched
 EVERY = 2
 
 
-def history(name, case, trial):
+def history(name, trial):
     """Train one trial for all its steps; return its rule, where that stops, and the history."""
-    experiment, seed = load_study(name).cases[case], child(0, trial)
+    experiment, seed = load(name), child(0, trial)
     data, settings = experiment.data(seed, "float32"), experiment.algorithms["meta_irm"].settings
     rule = settings.early_stopping
     # a rule that sees every step and stops at none
@@ -90,27 +90,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", help="one that has meta-IRM with early stopping")
     parser.add_argument("to", type=Path, help="the folder that the results go into")
-    parser.add_argument("--case", default="", help="the experiment's case, where it has several")
     parser.add_argument("--trials", type=int, default=10, help="default: 10")
     parser.add_argument("--jobs", type=int, default=1, help="default: 1")
     args = parser.parse_args()
-    cases = load_study(args.experiment).cases
-    if args.case not in cases or "meta_irm" not in cases[args.case].algorithms:
-        parser.error(
-            f"{args.experiment} has no case {args.case!r} with meta_irm; "
-            f"its cases are {', '.join(map(repr, cases))}"
-        )
-    stem, stops = "-".join(filter(None, ("stopping_rules", args.case))), {}
+    if "meta_irm" not in load(args.experiment).algorithms:
+        parser.error(f"{args.experiment} has no meta_irm; give an experiment that has")
+    stops = {}
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-        for found in pool.imap(
-            functools.partial(history, args.experiment, args.case), range(args.trials)
-        ):
+        for found in pool.imap(functools.partial(history, args.experiment), range(args.trials)):
             for name, index in rules(*found).items():
                 stops.setdefault(name, []).append(
                     {key: found[2][index][key] for key in ("step", "test_accuracy", "watched")}
                 )
-            _storage.write_json(args.to / f"{stem}.json", stops, indent=1)
-            _storage.write(args.to / f"{stem}.md", table(stops) + "\n")
+            _storage.write_json(args.to / "stopping_rules.json", stops, indent=1)
+            _storage.write(args.to / "stopping_rules.md", table(stops) + "\n")
             done = len(stops["the experiment's own rule"])
             print(f"{done} of {args.trials} trials\n{table(stops)}", flush=True)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metairm_np import fast, mlp
+from metairm_np.analysis.decomposition import effect_of_repainting
 from metairm_np.analysis.pwcca import pwcca
 from metairm_np.environments import Environment
 
@@ -72,3 +74,30 @@ def similarity_across(params: list, envs: list[Environment], layer: int) -> list
     """
     outputs = [layers(params, env.x)[layer] for env in envs]
     return [pwcca(outputs[0], other) for other in outputs]
+
+
+def similarity_of_repainted(params: list, env: Environment, shares: ArrayLike) -> np.ndarray:
+    """Return what `similarity_across` of the logits is where colours alone make the difference.
+
+    Of two classes' one logit f the PWCCA similarity is |correlation|. Where a share s of the
+    images, whichever they are, changes its colour, f changes by the effect of repainting D, so that
+
+        E (f - f')^2 = s E D^2,  correlation = 1 - s E D^2 / (2 Var f)
+
+    as long as f' varies as much as f. E D^2 is mean^2 + spread^2 of `decomposition`.
+
+    Parameters
+    ----------
+    params : list of (W, b)
+        Of a model with one logit.
+    env : Environment
+        Images painted in two colours.
+    shares : array of float
+        From 0 to 1; between environments |p_e - p_e'|.
+
+    Returns
+    -------
+    array of float
+    """
+    (D, _), _ = effect_of_repainting(params, env)
+    return np.abs(1 - np.asarray(shares) * np.mean(D**2) / (2 * np.var(mlp.logits(params, env.x))))

@@ -9,6 +9,7 @@ import numpy as np
 
 from metairm_np._seeds import child
 from metairm_np.analysis import representations
+from metairm_np.analysis.decomposition import is_painted
 from metairm_np.experiments import tested
 from metairm_np.experiments.files import Study
 from metairm_np.reports.tables import accuracies, by_algorithm, usable
@@ -241,22 +242,29 @@ def similarity_after_adaptation(results):
 def similarity_across(results):
     """Return the PWCCA similarity of representations at the first p_e and at others (Fig. 10).
 
-    Of meta-IRM the input of the classifier is compared, as it adapts the classifier; of other
-    algorithms the logits.
+    The paper shows IRMv1's logits and the input of meta-IRM's classifier; here are both of both.
+    Beside the logits of images in two colours there is what repainting alone explains.
     """
     (experiment,) = results.study.cases.values()
     places, lines = experiment.test_p, []
+    shares = np.abs(np.subtract(places, places[0]))
     for name, algorithm in experiment.algorithms.items():
-        layer, what = -1, "logits"
-        if algorithm.settings.objective == "meta_irm":
-            layer, what = -2, "input of the classifier"
-        found = []  # (trials, p_e)
+        found = {}  # by what is compared: (trials, p_e)
         for record in results.of("", name):
             params, trial = results.folder.params(record["name"]), results.data(record)
             envs = [trial.test(p_e) for p_e in places]
-            found.append(representations.similarity_across(params, envs, layer))
-        values = np.array(found).reshape(-1, len(places)).T
-        lines.append(Line(f"{algorithm.label}, {what}", places, list(values), name))
+            of_trial = {"logits": representations.similarity_across(params, envs, -1)}
+            if trial.n_classes == 2 and is_painted(envs[0], 2):
+                by_repainting = representations.similarity_of_repainted(params, envs[0], shares)
+                of_trial["logits, by repainting"] = by_repainting
+            if len(params) > 1:
+                inputs = representations.similarity_across(params, envs, -2)
+                of_trial["input of the classifier"] = inputs
+            for what, similarities in of_trial.items():
+                found.setdefault(what, []).append(similarities)
+        for what, values in found.items():
+            label = f"{algorithm.label}, {what}"
+            lines.append(Line(label, places, list(np.transpose(values)), name))
     return [Panel("", "$p_e$", lines, f"PWCCA similarity with $p_e$ = {places[0]:g}", (0, 1.05))]
 
 

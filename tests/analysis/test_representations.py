@@ -45,3 +45,16 @@ def test_one_environments_rows_are_not_taken_for_anothers():
     shuffled = Environment(env.x[::-1].copy(), env.y[::-1].copy())
     assert representations.similarity_across(PARAMS, [env, shuffled], -2)[1] < 0.5
     assert fast.risk(PARAMS, env) == pytest.approx(fast.risk(PARAMS, shuffled))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+def test_the_similarity_of_logits_is_what_repainting_makes_of_it(share):
+    rng = np.random.default_rng(0)
+    images, colours = rng.random((4000, 6)), rng.integers(2, size=4000)
+    repainted = np.where(rng.random(4000) < share, 1 - colours, colours)
+    params = mlp.init_mlp((12, 5, 1), 0)
+    envs = [Environment.painted(images, z, 2, colours) for z in (colours, repainted)]
+    _, found = representations.similarity_across(params, envs, -1)
+    expected = representations.similarity_of_repainted(params, envs[0], share)
+    assert abs(found - expected) < 0.03
+    assert share == 0 or expected < 0.97

@@ -68,12 +68,24 @@ def test_figure_9_has_each_layer_in_each_environment_and_trial(results_of):
     np.testing.assert_allclose(np.array(panel["lines"][1]["values"])[:, 0], expected)
 
 
-def test_figure_10_compares_logits_and_for_meta_irm_the_classifiers_input(results_of):
-    _, (panel,) = figures.make("similarity_across", results_of("figure10"))
-    labels = ["IRMv1, logits", "meta-IRM, input of the classifier"]
+def test_figure_10_compares_logits_and_the_classifiers_input(results_of):
+    results = results_of("figure10")
+    _, (panel,) = figures.make("similarity_across", results)
+    compared = ["logits", "logits, by repainting", "input of the classifier"]
+    labels = [f"{name}, {what}" for name in ("IRMv1", "meta-IRM") for what in compared]
     check_lines(panel["lines"], labels, [0.1, 0.5, 0.9])
     for line in panel["lines"]:
         np.testing.assert_allclose(line["values"][0], 1)
+    record = results.of("", "irmv1")[1]
+    params, trial = results.folder.params(record["name"]), results.data(record)
+    envs = [trial.test(p_e) for p_e in (0.1, 0.5, 0.9)]
+    expected = (
+        representations.similarity_across(params, envs, -1),
+        representations.similarity_of_repainted(params, envs[0], [0, 0.4, 0.8]),
+        representations.similarity_across(params, envs, -2),
+    )
+    found = [np.array(line["values"])[:, 1] for line in panel["lines"][:3]]
+    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.slow
@@ -217,7 +229,9 @@ def test_figure_5_is_the_table_drawn(results_of):
 def test_what_happens_over_steps_has_a_line_per_algorithm(results_of):
     results = results_of("dynamics")
     _, (first, last, gaps) = figures.make("over_steps", results)
-    assert [line["label"] for line in gaps["lines"]] == ["ERM", "IRMv1", "V-REx", "meta-IRM"]
+    found = [line["label"] for line in gaps["lines"]]
+    assert found[:4] == ["ERM", "IRMv1", "V-REx", "meta-IRM"]
+    assert found[4:] == ["meta-IRM, constant inner rate"]
     history = results.histories("", "erm")[1]
     logged = [row["step"] for row in history if "accuracy" in row]
     assert first["lines"][0]["places"] == last["lines"][0]["places"] == logged

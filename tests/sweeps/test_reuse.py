@@ -75,9 +75,9 @@ def test_a_damaged_record_is_not(shared, capsys):
 
 def test_parameters_are_taken_over_where_they_are_wanted(tmp_path, capsys):
     alone = go(tmp_path / "alone", "figure10")
-    go(tmp_path / "out", "constant", "--algorithms", "irmv1", "--save-params")
+    go(tmp_path / "out", "cmnist", "--algorithms", "irmv1", "--save-params")
     own = tmp_path / "shared.toml"
-    own.write_text('base = "constant"\nname = "shared"\nrows = ["meta_irm"]\n')
+    own.write_text('base = "cmnist"\nname = "shared"\nrows = ["meta_irm"]\n')
     go(tmp_path / "out", str(own))  # without its parameters
     capsys.readouterr()
     path = go(tmp_path / "out", "figure10")
