@@ -56,6 +56,7 @@ def check_lines(lines, labels, places):
 def test_figure_9_has_each_layer_in_each_environment_and_trial(results_of):
     results = results_of("figure9")
     _, (panel,) = figures.make("similarity_after_adaptation", results)
+    assert panel["title"] == "meta-IRM without std loss"
     labels = ["environment $p_e$ = 0.1", "environment $p_e$ = 0.2"]
     check_lines(panel["lines"], labels, ["hidden 1", "hidden 2", "classifier"])
     record = results.records[0]
