@@ -39,7 +39,8 @@ class Step(NamedTuple):
     risk : list of float
         Of the training environments.
     validation, objective : dict
-        What the history gets of it at every step; no objective where training ends by itself.
+        What the history gets of it; no objective where training ends by itself, and nothing on
+        validation data where neither a rule nor the log wants it.
     status : Status, optional
         Why training ends with this step; None if it goes on.
     """
@@ -62,7 +63,7 @@ def first_state(settings, envs, seed, n_classes):
     return TrainState(0, params, optimizer, StoppingState(), HoldState(), noise)
 
 
-def trajectory(settings, engine, envs, validation, state, clock=None):
+def trajectory(settings, engine, envs, validation, state, clock=None, log_every=1):
     """Yield each `Step` from `state` on, until the rule stops it, it is complete or diverges."""
     optimizer, rule = optimizer_of(settings), settings.early_stopping
     status, clock = None, clock or Clock()
@@ -70,8 +71,10 @@ def trajectory(settings, engine, envs, validation, state, clock=None):
         t, params, moments, stopping, hold, noise = state
         rng, complete = generator(noise), t == settings.steps
         hyper, weight = hyper_at(settings, t, len(envs))
+        seen, risk = {}, None
         with clock.on("watching"):
-            seen, risk = on_validation(engine, params, validation), None
+            if rule or complete or t % log_every == 0:
+                seen = on_validation(engine, params, validation)
             if settings.inner_lr_hold or complete:
                 risk = risks(engine, params, envs)
         if settings.inner_lr_hold:
@@ -176,10 +179,11 @@ def train(
     -------
     Result
         Row t of its history describes the parameters after t updates: step, objective and weight
-        (of the penalty), inner_lr where that changes over the steps, and, with validation data,
-        validation_risk, validation_accuracy (one per environment) and validation_sigma; every
-        `log_every` steps also risk, accuracy, test_accuracy, the objective's own (penalty, or
-        meta_loss and sigma) and what `run.observe` returns.
+        (of the penalty) and inner_lr where that changes over the steps; every `log_every` steps
+        also risk, accuracy, test_accuracy, the objective's own (penalty, or meta_loss and sigma)
+        and what `run.observe` returns. With validation data there are validation_risk,
+        validation_accuracy (one per environment) and validation_sigma, at every step if
+        `settings` has early stopping and every `log_every` steps otherwise.
 
     Raises
     ------
@@ -201,7 +205,8 @@ def train(
         whose = identity(settings, run.engine, all_envs, seed, n_classes, every)
         state, audit, history = run.checkpoint.load(whose) or (state, audit, history)
     first = state.step
-    for step in trajectory(settings, run.engine, envs, validation, state, clock):
+    steps = trajectory(settings, run.engine, envs, validation, state, clock, run.log_every)
+    for step in steps:
         t, params, status = step.state.step, step.state.params, step.status
 
         if run.checkpoint and t > first and run.checkpoint.due(t):
