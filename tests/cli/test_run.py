@@ -338,7 +338,10 @@ def test_list_and_help(run, argument, expected):
         ("table6 --data-dir nowhere", "nowhere has no sst2/train.tsv"),
         ("status nowhere", "nowhere is no run folder and holds none; give one"),
         ("search cmnist", "the following arguments are required: --budget"),
-        ("search figure9 --budget 1", "figure9 has no [search.meta_irm]; write one into a copy"),
+        (
+            "search figure9 --budget 1",
+            "figure9 has no [search.no_std] or [search.meta_irm_constant]; write one",
+        ),
         ("search cmnist --budget 0", "--budget is 0; give a whole number from 1 to 100000"),
         ("cmnist --audit-every 0", "--audit-every is 0; give a whole number >= 1"),
         ("", "the following arguments are required: experiment"),

@@ -55,13 +55,13 @@ def check_lines(lines, labels, places):
 
 def test_figure_9_has_each_layer_in_each_environment_and_trial(results_of):
     results = results_of("figure9")
-    _, (panel,) = figures.make("similarity_after_adaptation", results)
-    assert panel["title"] == "meta-IRM without std loss"
+    _, (no_std, panel) = figures.make("similarity_after_adaptation", results)
+    assert (no_std["title"], panel["title"]) == ("meta-IRM without std loss", "meta-IRM")
     labels = ["environment $p_e$ = 0.1", "environment $p_e$ = 0.2"]
     check_lines(panel["lines"], labels, ["hidden 1", "hidden 2", "classifier"])
-    record = results.records[0]
+    record = results.of("", "meta_irm_constant")[0]
     params, trial = results.folder.params(record["name"]), results.data(record)
-    settings = results.experiment.algorithms["meta_irm"].settings
+    settings = results.experiment.algorithms["meta_irm_constant"].settings
     hyper, _ = hyper_at(settings, record["step"], 2)
     expected = representations.similarity_after_adaptation(
         params, trial.train[1], hyper["inner_lr"], inner_l2=hyper.get("inner_l2", 0.0)
