@@ -83,14 +83,12 @@ def test_a_run_folder_and_its_files_say_the_same(tmp_path):
     assert check_results(folder, str(folder)).verdict in (AGREES, TOO_FEW)
 
 
-TRIALS = {"table1": 10, "cmnist": 10, "figure3": 10, "table2": 10, "table6": 10, "figure4": 5}
-
-
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize("name", ["table1", "cmnist", "figure3", "table2", "table6", "figure4"])
 def test_committed_results_have_their_names(name):
     found = committed(name)
-    assert {len(trials) for trials in found.values()} == {TRIALS[name]}
-    assert all(0 <= value <= 100 for trials in found.values() for value in trials.values())
+    trials = {6, 10} if name == "figure4" else {10}  # six of IRMv1 with a gap
+    assert {len(accuracies) for accuracies in found.values()} == trials
+    assert all(0 <= value <= 100 for group in found.values() for value in group.values())
 
 
 def test_cases_are_a_column_or_part_of_the_algorithms_name(write):
