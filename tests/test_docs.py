@@ -70,23 +70,31 @@ def commands():
 # ---- what is printed -----------------------------------------------------------------------------
 
 
-def alike(told, printed):
-    """Return whether two words agree, measured numbers as far as the first one's digits go."""
+def alike(told, printed, slack=0):
+    """Return whether two words agree, measured numbers as far as the first one's digits go.
+
+    Counts may differ by `slack`.
+    """
     try:
         a, b = float(told.rstrip("%")), float(printed.rstrip("%"))
     except ValueError:
         return told == printed
     digits = len(re.sub(r"e.*|\D", "", told).lstrip("0"))
     near = abs(a - b) <= max(1e-12, abs(a) * max(1e-9, 1.01 * 10.0 ** (1 - digits)))
-    return near if re.search(r"[.e]", told) else told == printed
+    return near if re.search(r"[.e]", told) else abs(a - b) <= slack
 
 
 def same_line(told, printed):
-    """Compare word by word; where all is OK the largest rounding may be in another case."""
+    """Compare word by word; where all is OK the largest rounding may be in another case.
+
+    Whether the sigma of equal meta-losses is rounded above 0 in a case is up to the processor, so
+    that checks more or less may be wrong.
+    """
+    slack = 2 if re.search(r"\b(wrong|differ)\b", told) else 0
     told, printed = told.split(), printed.split()
     if "OK" in told:
         told, printed = told[:-1], printed[:-1]
-    return len(told) == len(printed) and all(map(alike, told, printed))
+    return len(told) == len(printed) and all(alike(*words, slack) for words in zip(told, printed))
 
 
 def compare(told, printed):
@@ -105,8 +113,9 @@ def compare(told, printed):
 
 
 def test_comparing_finds_differences():
-    compare("a 0.10\n...\nb 3", "a 0.101\nx\ny\nb 3\n")
-    for told, printed in [("a 0.10", "a 0.12"), ("a 3", "a 4"), ("a", "a\nb"), ("a\nb", "a")]:
+    compare("a 0.10\n...\nb 3\n35 wrong", "a 0.101\nx\ny\nb 3\n34 wrong\n")
+    different = [("a 0.10", "a 0.12"), ("a 3", "a 4"), ("a", "a\nb"), ("a\nb", "a")]
+    for told, printed in [*different, ("35 wrong", "31 wrong"), ("35 wrong", "35 OK")]:
         with pytest.raises(AssertionError):
             compare(told, printed)
 
