@@ -257,13 +257,14 @@ def describe(case):
 def machine(threads):
     """Return what the times depend on."""
     from importlib.metadata import version
+    from importlib.util import find_spec
 
     from metairm_np.sweeps.trial import machine as facts
 
     return {
         **facts(),
         "threads": threads,
-        **{name: version(name) for name in ("torch", "jax")},
+        **{name: version(name) for name in ("torch", "jax") if find_spec(name)},
         "system": platform.system(),
     }
 

@@ -28,7 +28,7 @@ def test_the_package_is_imported_without_what_it_may_not_need():
 
 
 def test_the_estimator_without_scikit_learn_is_one_sentence(monkeypatch):
-    monkeypatch.delattr(metairm_np, "estimator", raising=False)
+    monkeypatch.delitem(vars(metairm_np), "estimator", raising=False)
     monkeypatch.delitem(sys.modules, "metairm_np.estimator", raising=False)
     for name in ("sklearn", "sklearn.base"):
         monkeypatch.setitem(sys.modules, name, None)
